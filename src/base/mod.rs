@@ -1,0 +1,12 @@
+//! Words and tools that know nothing about qovery.
+//!
+//! Uses: nothing.
+
+pub mod addr;
+pub mod backoff;
+pub mod clock;
+pub mod fs;
+pub mod id;
+pub mod scope;
+#[cfg(test)]
+pub mod walk;
