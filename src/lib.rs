@@ -2,4 +2,5 @@
 
 // Bottom up: a module uses only modules above it, and only those its header names. `tests/tidy.rs` checks.
 pub mod base;
+pub mod config;
 pub mod event;
