@@ -39,7 +39,9 @@ impl DataType {
     /// Is `event` of this type?
     pub fn admits(self, event: &Event) -> bool {
         match (self, event) {
-            (DataType::Any, _) | (DataType::Log, Event::Log(_)) | (DataType::Metric, Event::Metric(_)) => true,
+            (DataType::Any, _) | (DataType::Log, Event::Log(_)) | (DataType::Metric, Event::Metric(_)) => {
+                true
+            }
             (DataType::Log, Event::Metric(_)) | (DataType::Metric, Event::Log(_)) => false,
         }
     }

@@ -31,10 +31,7 @@ pub(super) struct Diff {
     pub(super) remove: Vec<ComponentId>,
 }
 
-pub(super) fn diff(
-    old: &BTreeMap<&ComponentId, &Identity>,
-    new: &BTreeMap<&ComponentId, &Identity>,
-) -> Diff {
+pub(super) fn diff(old: &BTreeMap<&ComponentId, &Identity>, new: &BTreeMap<&ComponentId, &Identity>) -> Diff {
     let mut diff = Diff::default();
     for (id, identity) in new {
         let list = match old.get(id) {

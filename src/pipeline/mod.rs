@@ -11,13 +11,13 @@ mod diff;
 pub mod kinds;
 pub mod outlet;
 mod plan;
-mod run;
 pub mod sinks;
 pub mod sources;
 mod status;
+mod tasks;
 mod topology;
 pub mod transforms;
 
 pub use plan::{OutputId, Plan, Planned, Role, Spec};
-pub use run::{Ended, Pipeline};
 pub use status::{ComponentStatus, Snapshot};
+pub use topology::{Applied, Ended, HEALTHCHECK_LIMIT, Pipeline, Prepared};

@@ -250,7 +250,11 @@ impl Draft<'_> {
                 let matches: Vec<_> = if name.contains('*') {
                     // A pattern never means the component itself.
                     let own = |output: &OutputId| output.component == id;
-                    outputs.iter().filter(|(text, (o, _))| glob(&name, text) && !own(o)).map(|(_, o)| o).collect()
+                    outputs
+                        .iter()
+                        .filter(|(text, (o, _))| glob(&name, text) && !own(o))
+                        .map(|(_, o)| o)
+                        .collect()
                 } else {
                     outputs.get(&name).into_iter().collect()
                 };
@@ -290,7 +294,8 @@ impl Draft<'_> {
         let help = match known.map(|(_, planned)| &planned.spec) {
             Some(Spec::Sink { .. }) => "it is a sink: nothing comes out of it".to_owned(),
             Some(spec) => {
-                let ports: Vec<_> = spec.ports().into_iter().flatten().map(|p| format!("{name}.{p}")).collect();
+                let ports: Vec<_> =
+                    spec.ports().into_iter().flatten().map(|p| format!("{name}.{p}")).collect();
                 format!("it has only named outputs: {}", ports.join(", "))
             }
             None => match nearest(name, outputs.keys().map(String::as_str)) {
@@ -345,7 +350,8 @@ impl Draft<'_> {
         let names: Vec<_> = chain.iter().map(ComponentId::as_str).collect();
         let of = config.transforms.iter().find(|component| component.id == chain[0]);
         if let Some(component) = of {
-            self.diagnostics.error(component.id_span, format!("events would go in a circle: {}", names.join(" → ")));
+            self.diagnostics
+                .error(component.id_span, format!("events would go in a circle: {}", names.join(" → ")));
         }
     }
 
@@ -371,7 +377,8 @@ impl Draft<'_> {
             for port in planned.spec.ports() {
                 let output = OutputId { component: component.id.clone(), port };
                 if !used.contains(&output) {
-                    self.diagnostics.warning(component.id_span, format!("nothing takes events from `{output}`"));
+                    self.diagnostics
+                        .warning(component.id_span, format!("nothing takes events from `{output}`"));
                 }
             }
         }

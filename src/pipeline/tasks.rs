@@ -53,20 +53,25 @@ pub(super) async fn consume(
     interrupt: CancellationToken,
     predecessor: Option<Predecessor>,
 ) -> Result<(), Fault> {
-    let mut intake = match (&consumer, predecessor) {
+    let sink = match &consumer {
+        Consumer::Sink { cx, .. } => Some(cx.id.clone()),
+        Consumer::Transform { .. } => None,
+    };
+    let mut intake = match (sink, predecessor) {
         // A sink that hangs in a write holds up its successor only so long.
-        (Consumer::Sink { cx, .. }, Some(Predecessor(task))) => {
+        (Some(sink), Some(Predecessor(task))) => {
             // Cancel safe: waiting for the slot changes nothing.
             match timeout(HANDOVER_LIMIT, slot.take()).await {
                 Ok(intake) => intake,
                 Err(_) => {
-                    tracing::warn!(sink = %cx.id, "the former sink does not let go, aborting it");
+                    tracing::warn!(%sink, "the former sink does not let go, aborting it");
                     task.abort();
                     slot.take().await
                 }
             }
         }
-        (Consumer::Sink { .. }, None) | (Consumer::Transform { .. }, _) => slot.take().await,
+        // A transform only waits for room behind it, and nothing is lost by waiting with it.
+        (None, _) | (Some(_), None) => slot.take().await,
     };
     intake.resume(interrupt, takes);
     match consumer {

@@ -13,13 +13,11 @@ use std::{
 
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::error;
 
 use super::{
-    buffer::{Memory, Slot, WeakInlet, channel},
-    component::{
-        BuildContext, DataType, Shared, Sink, SinkContext, Source, SourceContext, Stopper, Task, Transform,
-    },
+    buffer::{Inlet, Memory, Slot, WeakInlet, channel},
+    component::{BuildContext, Shared, Sink, SinkContext, Source, SourceContext, Stopper, Task, Transform},
     diff::{Diff, Identity, diff},
     outlet::Outlet,
     plan::{OutputId, Plan, Planned, Role, Spec},
@@ -185,7 +183,9 @@ impl Pipeline {
 
     /// Has it stopped taking events, while the plan has a producer for it that is new or made anew?
     fn needs_new_inlet(&self, id: &ComponentId, plan: &Plan) -> bool {
-        let Some(Running { body: Body::Consumer { inlet, .. }, .. }) = self.running.get(id) else { return false };
+        let Some(Running { body: Body::Consumer { inlet, .. }, .. }) = self.running.get(id) else {
+            return false;
+        };
         let has_new_producer =
             || plan.components[id].inputs.iter().any(|output| !self.outlets.contains_key(output));
         inlet.upgrade().is_none() && has_new_producer()
@@ -229,7 +229,8 @@ impl Pipeline {
             if planned.spec.role() != Role::Source {
                 let inlet = match prepared.built.remove(id) {
                     Some(built) => {
-                        let identity = prepared.identities.remove(id).expect("every component has an identity");
+                        let identity =
+                            prepared.identities.remove(id).expect("every component has an identity");
                         Some(self.start_consumer(id, planned, built, identity))
                     }
                     None => self.kept_inlet(id),
@@ -240,10 +241,11 @@ impl Pipeline {
         for (id, planned) in &prepared.plan.components {
             for port in planned.spec.ports() {
                 let output = OutputId { component: id.clone(), port };
-                let consumers = prepared.plan.consumers(&output).filter_map(|id| inlets.get(id).cloned());
+                let consumers = prepared.plan.consumers(&output);
+                let consumers = consumers.filter_map(|id| inlets.get(id).cloned()).collect();
                 let ended = self.running.get(id).is_some_and(|running| running.ended.is_cancelled());
                 if !ended || prepared.built.contains_key(id) {
-                    self.outlets.entry(output).or_default().connect(consumers.collect());
+                    self.outlets.entry(output).or_default().connect(consumers);
                 }
             }
         }
@@ -264,7 +266,7 @@ impl Pipeline {
         applied
     }
 
-    fn kept_inlet(&self, id: &ComponentId) -> Option<super::buffer::Inlet> {
+    fn kept_inlet(&self, id: &ComponentId) -> Option<Inlet> {
         match &self.running.get(id)?.body {
             Body::Consumer { inlet, .. } => inlet.upgrade(),
             Body::Source { .. } => None,
@@ -277,12 +279,14 @@ impl Pipeline {
         planned: &Planned,
         built: Built,
         identity: Identity,
-    ) -> super::buffer::Inlet {
+    ) -> Inlet {
         let metrics = self.metrics(id, planned);
         let buffer = buffer_of(&planned.spec);
         let interrupt = CancellationToken::new();
         let before = match self.running.remove(id) {
-            Some(Running { body: Body::Consumer { inlet, slot, interrupt, buffer: before }, task, .. }) => {
+            Some(Running {
+                body: Body::Consumer { inlet, slot, interrupt, buffer: before }, task, ..
+            }) => {
                 interrupt.cancel();
                 let abort = self.owners.get(&task).map(|owner| owner.abort.clone());
                 Some((inlet.upgrade().filter(|_| before == buffer), slot, abort))
@@ -312,11 +316,8 @@ impl Pipeline {
                 Consumer::Transform { transform, default, ports, metrics: metrics.clone() }
             }
             Built::Sink(sink) => {
-                let cx = SinkContext {
-                    id: id.clone(),
-                    metrics: metrics.clone(),
-                    shared: self.shared.clone(),
-                };
+                let cx =
+                    SinkContext { id: id.clone(), metrics: metrics.clone(), shared: self.shared.clone() };
                 Consumer::Sink { sink, cx }
             }
             Built::Source(_) => unreachable!("called for transforms and sinks"),
@@ -377,8 +378,13 @@ impl Pipeline {
             Body::Source { .. } => None,
             Body::Consumer { slot, .. } => Some(slot.clone()),
         };
-        let owner =
-            Owner { id: id.clone(), role: identity.role, abort: abort.clone(), slot, metrics: metrics.clone() };
+        let owner = Owner {
+            id: id.clone(),
+            role: identity.role,
+            abort: abort.clone(),
+            slot,
+            metrics: metrics.clone(),
+        };
         self.owners.insert(abort.id(), owner);
         let running = Running { identity, inputs: BTreeSet::new(), metrics, task: abort.id(), body, ended };
         self.running.insert(id.clone(), running);
@@ -454,7 +460,8 @@ impl Pipeline {
     /// Who has not ended yet, with what it waits for: `in (3 connections)`, `out (120 events)`.
     pub fn waiting_for(&self) -> Vec<String> {
         let text = |owner: &Owner| {
-            let (connections, events) = (owner.metrics.connections.get(), owner.metrics.buffered_events.get());
+            let (connections, events) =
+                (owner.metrics.connections.get(), owner.metrics.buffered_events.get());
             match (owner.role, connections, events) {
                 (Role::Source, 0, _) | (_, _, 0) => owner.id.to_string(),
                 (Role::Source, open, _) => format!("{} ({open} connections)", owner.id),
@@ -495,7 +502,8 @@ impl Prepared {
     /// The health checks of the sinks that are new or made anew: name and outcome, each within
     /// [`HEALTHCHECK_LIMIT`].
     pub fn healthchecks(&self) -> Vec<(ComponentId, Task<'static, Result<(), String>>)> {
-        let wanted = |id: &ComponentId| matches!(self.plan.components[id].spec, Spec::Sink { healthcheck: true, .. });
+        let wanted =
+            |id: &ComponentId| matches!(self.plan.components[id].spec, Spec::Sink { healthcheck: true, .. });
         let check = |(id, built): (&ComponentId, &Built)| match built {
             Built::Sink(sink) if wanted(id) => Some((id.clone(), tasks::within_limit(sink.healthcheck()))),
             Built::Sink(_) | Built::Source(_) | Built::Transform(_) => None,

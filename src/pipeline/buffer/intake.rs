@@ -40,7 +40,13 @@ impl Intake {
     ) -> Self {
         let max_events = room.available_permits();
         let queues = VecDeque::from([Queue { batches, room, max_events }]);
-        Intake { returned: VecDeque::new(), queues, interrupt: CancellationToken::new(), takes: DataType::Any, metrics }
+        Intake {
+            returned: VecDeque::new(),
+            queues,
+            interrupt: CancellationToken::new(),
+            takes: DataType::Any,
+            metrics,
+        }
     }
 
     /// The next batch. `None` when there will be no more, or another consumer is to take over.

@@ -57,7 +57,8 @@ pub fn channel(options: Memory, metrics: Arc<ComponentMetrics>) -> (Inlet, Intak
     let room = Arc::new(Semaphore::new(capacity));
     // Each batch holds at least one place of `room`, so this queue is never full when there is room.
     let (queue, receiver) = mpsc::channel(capacity);
-    let shared = Shared { options, room: room.clone(), stalled: AtomicBool::new(false), metrics: metrics.clone() };
+    let shared =
+        Shared { options, room: room.clone(), stalled: AtomicBool::new(false), metrics: metrics.clone() };
     (Inlet { shared: Arc::new(shared), queue }, Intake::new(receiver, room, metrics))
 }
 
