@@ -1,7 +1,11 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 // Bottom up: a module uses only modules above it, and only those its header names. `tests/tidy.rs` checks.
-pub mod activation;
 pub mod base;
 pub mod event;
+pub mod config;
 pub mod sys;
+pub mod activation;
+pub mod observability;
+pub mod net;
+pub mod pipeline;

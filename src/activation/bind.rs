@@ -11,11 +11,14 @@ use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{
-    BindError, BindErrorKind,
     claim::Use,
     socket_file::{SocketFile, remove_stale},
 };
-use crate::base::{addr::ListenAddr, fs::reason};
+use crate::base::{
+    addr::ListenAddr,
+    fault::{Class, Fault},
+    fs::reason,
+};
 
 /// Connections that the kernel keeps for us while we are busy. It cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -24,7 +27,7 @@ const BACKLOG: i32 = 4096;
 const UNIX_MODE: u32 = 0o660;
 
 /// Binds a non-blocking socket to an address and a port.
-pub(super) fn bind_ip(addr: SocketAddr, usage: Use) -> Result<OwnedFd, BindError> {
+pub(super) fn bind_ip(addr: SocketAddr, usage: Use) -> Result<OwnedFd, Fault> {
     let bound = || {
         let socket = Socket::new(Domain::for_address(addr), socket_type(usage), None)?;
         if usage == Use::Connections {
@@ -42,7 +45,7 @@ pub(super) fn bind_ip(addr: SocketAddr, usage: Use) -> Result<OwnedFd, BindError
 }
 
 /// Binds a non-blocking socket to a path. A file left over by a dead process is replaced.
-pub(super) fn bind_unix(path: &Path, usage: Use) -> Result<(OwnedFd, Option<SocketFile>), BindError> {
+pub(super) fn bind_unix(path: &Path, usage: Use) -> Result<(OwnedFd, Option<SocketFile>), Fault> {
     let bound = || {
         let addr = SockAddr::unix(path)?;
         let probe = || Socket::new(Domain::UNIX, socket_type(usage), None)?.connect(&addr);
@@ -74,30 +77,30 @@ fn listen(socket: Socket, usage: Use) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-fn explain(addr: &ListenAddr, error: &io::Error) -> BindError {
+fn explain(addr: &ListenAddr, error: &io::Error) -> Fault {
     use io::ErrorKind as Kind;
     let (kind, why) = match (error.kind(), addr) {
-        (Kind::AddrInUse, _) => (BindErrorKind::Unavailable, "somebody else listens there".to_owned()),
+        (Kind::AddrInUse, _) => (Class::Unavailable, "somebody else listens there".to_owned()),
         (Kind::AddrNotAvailable, _) => {
-            (BindErrorKind::Unavailable, "this machine does not have that address".to_owned())
+            (Class::Unavailable, "this machine does not have that address".to_owned())
         }
         (Kind::PermissionDenied, ListenAddr::Ip(ip)) if ip.port() < 1024 => {
             let hint = "permission denied: a port below 1024 needs AmbientCapabilities=CAP_NET_BIND_SERVICE \
                         or a socket unit and `systemd#N`";
-            (BindErrorKind::Permission, hint.to_owned())
+            (Class::Permission, hint.to_owned())
         }
-        (Kind::PermissionDenied, _) => (BindErrorKind::Permission, reason(error)),
+        (Kind::PermissionDenied, _) => (Class::Permission, reason(error)),
         (Kind::NotFound, ListenAddr::Unix(path)) => {
             let folder = path.parent().unwrap_or(Path::new("/")).display();
-            (BindErrorKind::Unavailable, format!("the folder {folder} does not exist"))
+            (Class::Unavailable, format!("the folder {folder} does not exist"))
         }
         (Kind::AlreadyExists, _) => {
-            (BindErrorKind::Unavailable, "a file that is not a socket is in the way".to_owned())
+            (Class::Unavailable, "a file that is not a socket is in the way".to_owned())
         }
         (Kind::InvalidInput, ListenAddr::Unix(_)) => {
-            (BindErrorKind::Configuration, "the path is too long for a socket (107 bytes)".to_owned())
+            (Class::Config, "the path is too long for a socket (107 bytes)".to_owned())
         }
-        _ => (BindErrorKind::System, reason(error)),
+        _ => (Class::System, reason(error)),
     };
-    BindError::new(kind, format!("cannot listen on {addr}: {why}"))
+    Fault::new(kind, format!("cannot listen on {addr}: {why}"))
 }

@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{BindError, BindErrorKind};
 use crate::{
-    base::addr::ListenAddr,
+    base::{
+        addr::ListenAddr,
+        fault::{Class, Fault},
+    },
     sys::fds::{LocalAddr, SocketKind},
 };
 
@@ -57,7 +59,7 @@ pub enum Use {
 /// # Errors
 ///
 /// When `addr` asks for a passed socket that does not exist or is of the wrong type.
-pub fn find(sockets: &[Described], addr: &ListenAddr, usage: Use) -> Result<Option<usize>, BindError> {
+pub fn find(sockets: &[Described], addr: &ListenAddr, usage: Use) -> Result<Option<usize>, Fault> {
     let counted = || sockets.iter().enumerate().filter(|(_, socket)| socket.counted());
     let index = match addr {
         ListenAddr::SystemdIndex(number) => {
@@ -84,7 +86,7 @@ pub fn find(sockets: &[Described], addr: &ListenAddr, usage: Use) -> Result<Opti
                 Use::Datagrams => "a datagram socket (ListenDatagram=)",
             };
             let sentence = format!("{addr} is {kind}; {wanted} is needed here");
-            Err(BindError::new(BindErrorKind::Configuration, sentence))
+            Err(Fault::new(Class::Config, sentence))
         }
     }
 }
@@ -97,7 +99,7 @@ fn bound_at(sockets: &[Described], local: &LocalAddr, usage: Use) -> Option<usiz
     sockets.iter().position(|socket| socket.local == *local && kinds.contains(&socket.kind))
 }
 
-fn missing(sockets: &[Described], addr: &ListenAddr) -> BindError {
+fn missing(sockets: &[Described], addr: &ListenAddr) -> Fault {
     let names: Vec<&str> = sockets.iter().filter_map(|socket| socket.name.as_deref()).collect();
     let counted: Vec<&str> = names.iter().copied().filter(|name| *name != API_NAME).collect();
     let listed = match addr {
@@ -109,10 +111,10 @@ fn missing(sockets: &[Described], addr: &ListenAddr) -> BindError {
         1 => format!("systemd passed 1 socket ({})", listed[0]),
         many => format!("systemd passed {many} sockets ({})", listed.join(", ")),
     };
-    BindError::new(BindErrorKind::Configuration, format!("{passed}; there is no {addr}"))
+    Fault::new(Class::Config, format!("{passed}; there is no {addr}"))
 }
 
-fn ambiguous(sockets: &[Described], name: &str) -> BindError {
+fn ambiguous(sockets: &[Described], name: &str) -> Fault {
     let counted = sockets.iter().filter(|socket| socket.counted());
     let numbers: Vec<String> = counted
         .zip(1..)
@@ -121,14 +123,14 @@ fn ambiguous(sockets: &[Described], name: &str) -> BindError {
         .collect();
     let hint = if numbers.is_empty() { String::new() } else { format!(": use {}", numbers.join(" or ")) };
     let sentence = format!("systemd passed several sockets named {name}{hint}");
-    BindError::new(BindErrorKind::Configuration, sentence)
+    Fault::new(Class::Config, sentence)
 }
 
 /// What a plan asks for, compared with what there is.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Review {
     /// Everything that is wrong, in the order of the plan.
-    pub errors: Vec<BindError>,
+    pub errors: Vec<Fault>,
     /// Inherited sockets that nobody in the plan uses, as `systemd#2 (logs)`: connections to them wait
     /// in the kernel and are never answered.
     pub unused: Vec<String>,
@@ -145,8 +147,8 @@ pub fn review<'a>(
     for (who, usage, addr) in wanted {
         let other = match find(sockets, addr, usage) {
             Err(error) => {
-                let sentence = format!("{who}: {}", error.sentence);
-                errors.push(BindError::new(error.kind, sentence));
+                let sentence = format!("{who}: {}", error.message);
+                errors.push(Fault::new(error.class, sentence));
                 continue;
             }
             Ok(Some(index)) => by_socket.insert(index, who),
@@ -156,7 +158,7 @@ pub fn review<'a>(
         };
         if let Some(other) = other {
             let sentence = format!("{addr} is claimed twice: by {other} and by {who}");
-            errors.push(BindError::new(BindErrorKind::Configuration, sentence));
+            errors.push(Fault::new(Class::Config, sentence));
         }
     }
     let unused = |(index, _): &(usize, &Described)| !by_socket.contains_key(index);
@@ -190,7 +192,7 @@ mod tests {
     #[track_caller]
     fn check(addr: &str, usage: Use, expected: Result<Option<usize>, &str>) {
         let found = find(&sockets(), &addr.parse().unwrap(), usage);
-        assert_eq!(found.map_err(|error| error.sentence), expected.map_err(str::to_owned));
+        assert_eq!(found.map_err(|error| error.message), expected.map_err(str::to_owned));
     }
 
     #[test]
@@ -229,15 +231,15 @@ mod tests {
     #[test]
     fn without_systemd_there_is_nothing_to_claim() {
         let error = find(&[], &ListenAddr::SystemdIndex(1), Use::Connections).unwrap_err();
-        assert_eq!(error.sentence, "systemd passed no socket; there is no systemd#1");
-        assert_eq!(error.exit_code(), 78);
+        assert_eq!(error.message, "systemd passed no socket; there is no systemd#1");
+        assert_eq!(error.class.code(), 78);
     }
 
     #[test]
     fn a_name_that_two_sockets_have_is_no_answer() {
         let sockets = [passed("x", SocketKind::TcpListener), passed("x", SocketKind::TcpListener)];
         let error = find(&sockets, &"systemd:x".parse().unwrap(), Use::Connections).unwrap_err();
-        assert_eq!(error.sentence, "systemd passed several sockets named x: use systemd#1 or systemd#2");
+        assert_eq!(error.message, "systemd passed several sockets named x: use systemd#1 or systemd#2");
     }
 
     #[test]
@@ -247,7 +249,7 @@ mod tests {
             &sockets(),
             [("source a", Use::Connections, &first), ("source b", Use::Connections, &second)],
         );
-        let sentences: Vec<_> = review.errors.iter().map(|error| error.sentence.as_str()).collect();
+        let sentences: Vec<_> = review.errors.iter().map(|error| error.message.as_str()).collect();
         assert_eq!(sentences, ["systemd:web is claimed twice: by source a and by source b"]);
         assert_eq!(review.unused, ["systemd#2 (logs)"]);
     }

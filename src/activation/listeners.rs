@@ -8,12 +8,18 @@ use std::{
 };
 
 use super::{
-    BindError, BindErrorKind, Datagram, Listener, Origin, Passed,
+    Datagram, Listener, Origin, Passed,
     bind::{bind_ip, bind_unix},
     claim::{Described, Review, Use, find, review},
     socket_file::SocketFile,
 };
-use crate::{base::addr::ListenAddr, sys::fds::LocalAddr};
+use crate::{
+    base::{
+        addr::ListenAddr,
+        fault::{Class, Fault},
+    },
+    sys::fds::LocalAddr,
+};
 
 /// One wish of a plan, for [`Listeners::review`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +95,8 @@ impl Listeners {
     ///
     /// # Errors
     ///
-    /// When it cannot be bound, or systemd did not pass it. See [`BindErrorKind`].
-    pub fn listener(&self, addr: &ListenAddr) -> Result<Arc<Listener>, BindError> {
+    /// When it cannot be bound, or systemd did not pass it. The class of the fault decides the exit code.
+    pub fn listener(&self, addr: &ListenAddr) -> Result<Arc<Listener>, Fault> {
         self.lock().get(addr)
     }
 
@@ -99,7 +105,7 @@ impl Listeners {
     /// # Errors
     ///
     /// As [`Listeners::listener`].
-    pub fn datagram(&self, addr: &ListenAddr) -> Result<Arc<Datagram>, BindError> {
+    pub fn datagram(&self, addr: &ListenAddr) -> Result<Arc<Datagram>, Fault> {
         self.lock().get(addr)
     }
 
@@ -159,16 +165,15 @@ impl Pool {
         self.inherited.iter().map(|slot| slot.described.clone()).collect()
     }
 
-    fn get<S: Socket>(&mut self, addr: &ListenAddr) -> Result<Arc<S>, BindError> {
+    fn get<S: Socket>(&mut self, addr: &ListenAddr) -> Result<Arc<S>, Fault> {
         S::bound(self).retain(|_, user| user.strong_count() > 0);
         // Any free port: whoever asks gets one of its own.
         let any = matches!(addr, ListenAddr::Ip(ip) if ip.port() == 0);
         if let Some(user) = S::bound(self).get(addr).and_then(Weak::upgrade).filter(|_| !any) {
             return Ok(user);
         }
-        let failed = |error: io::Error| {
-            BindError::new(BindErrorKind::System, format!("cannot listen on {addr}: {error}"))
-        };
+        let failed =
+            |error: io::Error| Fault::new(Class::System, format!("cannot listen on {addr}: {error}"));
         if let Some(index) = find(&self.describe(), addr, S::USAGE)? {
             if self.inherited[index].described.name.is_some() {
                 let slot = &mut self.inherited[index];
@@ -207,7 +212,7 @@ impl Pool {
     }
 
     /// Who is in the way may be the running configuration itself: `0.0.0.0:80` and `127.0.0.1:80`.
-    fn overlap<S: Socket>(&mut self, addr: &ListenAddr, error: BindError) -> BindError {
+    fn overlap<S: Socket>(&mut self, addr: &ListenAddr, error: Fault) -> Fault {
         let ListenAddr::Ip(wanted) = addr else { return error };
         let own = S::bound(self).keys().find(|own| match own {
             ListenAddr::Ip(own) => {
@@ -216,8 +221,8 @@ impl Pool {
             ListenAddr::Unix(_) | ListenAddr::SystemdIndex(_) | ListenAddr::SystemdName(_) => false,
         });
         match own {
-            Some(own) if error.kind == BindErrorKind::Unavailable => BindError::new(
-                error.kind,
+            Some(own) if error.class == Class::Unavailable => Fault::new(
+                error.class,
                 format!(
                     "cannot listen on {addr}: it overlaps {own}, which the running configuration listens on; \
                      use another port, or restart instead of reloading"
@@ -359,14 +364,14 @@ mod tests {
         let addr = other.local_addr().unwrap();
         let error = Listeners::default().listener(&ListenAddr::Ip(addr)).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot listen on {addr}: somebody else listens there"));
-        assert_eq!(error.exit_code(), 69);
+        assert_eq!(error.class.code(), 69);
     }
 
     #[tokio::test]
     async fn an_address_of_another_machine_is_69() {
         let error = Listeners::default().listener(&"192.0.2.1:9000".parse().unwrap()).unwrap_err();
         let sentence = "cannot listen on 192.0.2.1:9000: this machine does not have that address";
-        assert_eq!((error.to_string().as_str(), error.exit_code()), (sentence, 69));
+        assert_eq!((error.to_string().as_str(), error.class.code()), (sentence, 69));
     }
 
     #[tokio::test]
@@ -414,7 +419,7 @@ mod tests {
             Listeners::default().listener(&addr).unwrap_err(),
             Listeners::default().datagram(&addr).unwrap_err(),
         ] {
-            assert_eq!(error.exit_code(), 69, "{error}");
+            assert_eq!(error.class.code(), 69, "{error}");
         }
         UnixStream::connect(&path).unwrap();
     }
@@ -503,7 +508,7 @@ mod tests {
         };
         let review = pool.review(&[wanted("systemd"), wanted("systemd#3")]);
         let sentence = "source in: systemd passed 2 sockets (web, logs); there is no systemd#3";
-        assert_eq!(review.errors[0].sentence, sentence);
+        assert_eq!(review.errors[0].message, sentence);
         assert_eq!(review.unused, ["systemd#2 (logs)"]);
     }
 }

@@ -5,14 +5,12 @@
 
 mod bind;
 pub mod claim;
-mod error;
 mod inherited;
 mod listener;
 mod listeners;
 mod socket_file;
 
 pub use claim::{STORE_NAME, STORE_PREFIX};
-pub use error::{BindError, BindErrorKind};
 pub use inherited::{Inherited, Origin, Passed};
 pub use listener::{Accepted, Datagram, Listener, Peer, Sender};
 pub use listeners::{HandedOver, Listeners, Wanted};

@@ -1,0 +1,117 @@
+//! Collects what is wrong, so that all of it is said at once.
+//!
+//! Pure.
+
+use std::cell::{Cell, RefCell};
+
+use super::node::Span;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It can, but somebody should look.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where it is; `None` when it is in no file.
+    pub span: Option<Span>,
+    /// What is wrong, a sentence without a full stop.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+/// Everything that is wrong, as found so far.
+///
+/// Shared by reference among all who check. One mistake in a file gives one error: where the text could not be read as
+/// TOML, errors that follow from that are left out.
+#[derive(Debug, Default)]
+pub struct Diagnostics {
+    list: RefCell<Vec<Diagnostic>>,
+    /// Lines in which TOML's grammar was broken.
+    damage: RefCell<Vec<Span>>,
+    incomplete: Cell<bool>,
+}
+
+impl Diagnostics {
+    /// Something that must be put right.
+    pub fn error(&self, span: impl Into<Option<Span>>, message: impl Into<String>) {
+        self.add(Severity::Error, span.into(), message.into(), None);
+    }
+
+    /// The same, saying how.
+    pub fn error_help(
+        &self,
+        span: impl Into<Option<Span>>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(Severity::Error, span.into(), message.into(), Some(help.into()));
+    }
+
+    /// Something that somebody should look at.
+    pub fn warning(&self, span: impl Into<Option<Span>>, message: impl Into<String>) {
+        self.add(Severity::Warning, span.into(), message.into(), None);
+    }
+
+    /// Something is not there that must be. Left out when part of that file could not be read: it may be there.
+    pub fn missing(&self, span: Span, message: impl Into<String>) {
+        if !self.damage.borrow().iter().any(|damage| damage.file == span.file) {
+            self.error(span, message);
+        }
+    }
+
+    /// The text is not TOML here; `line` is the line around it.
+    pub fn syntax(&self, span: Span, line: Span, message: impl Into<String>, help: Option<String>) {
+        // Two complaints about one line are one mistake.
+        self.add(Severity::Error, Some(span), message.into(), help);
+        self.damage.borrow_mut().push(line);
+        self.incomplete.set(true);
+    }
+
+    /// A file, or part of one, could not be read.
+    pub fn set_incomplete(&self) {
+        self.incomplete.set(true);
+    }
+
+    /// Whether a file, or part of one, could not be read. What is not there is then no error: see it before saying
+    /// that a component does not exist.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete.get()
+    }
+
+    /// Whether there was an error.
+    pub fn has_errors(&self) -> bool {
+        self.list.borrow().iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// What was found, in the order it was found.
+    pub fn into_list(self) -> Vec<Diagnostic> {
+        self.list.into_inner()
+    }
+
+    fn add(&self, severity: Severity, span: Option<Span>, message: String, help: Option<String>) {
+        if span.is_some_and(|span| self.is_damaged(span)) {
+            return;
+        }
+        let diagnostic = Diagnostic { severity, span, message, help };
+        let mut list = self.list.borrow_mut();
+        if !list.contains(&diagnostic) {
+            list.push(diagnostic);
+        }
+    }
+
+    /// Whether `span` is in a line that is not TOML, or is what the parser put where it found nothing (`0..0`).
+    fn is_damaged(&self, span: Span) -> bool {
+        let damage = self.damage.borrow();
+        let mut same_file = damage.iter().filter(|damage| damage.file == span.file);
+        same_file.any(|damage| span.end == 0 || (span.start <= damage.end && damage.start <= span.end))
+    }
+}

@@ -1,0 +1,183 @@
+//! Reads the files. The only place of this module that touches the disk.
+
+use std::path::{Path, PathBuf};
+
+use glob::MatchOptions;
+
+use super::{
+    diagnostic::{Diagnostic, Diagnostics, Severity},
+    globals, merge,
+    node::Table,
+    parse,
+    report::{Files, Report},
+    types::Config,
+};
+use crate::base::fs;
+
+/// The largest file that is read.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+/// How many files are read at most.
+const MAX_FILES: usize = 10_000;
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Files, or patterns with `*`, `?`, `[…]`, which are expanded anew at each load.
+    pub paths: Vec<PathBuf>,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Origin { paths: vec!["/etc/qovery/qovery.toml".into()] }
+    }
+}
+
+/// What to watch to notice a change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Watched {
+    /// The files that were read, or should have been.
+    pub files: Vec<PathBuf>,
+    /// The folders in which patterns look: a new file there may be one more.
+    pub folders: Vec<PathBuf>,
+}
+
+/// A configuration that is read as far as possible, and what is wrong so far.
+///
+/// Others add what they find; [`Draft::finish`] then says everything at once.
+#[derive(Debug)]
+pub struct Draft {
+    /// What could be read.
+    pub config: Config,
+    /// What is wrong.
+    pub diagnostics: Diagnostics,
+    /// What to watch, errors or not.
+    pub watched: Watched,
+}
+
+impl Draft {
+    /// The configuration, warnings in it, if there was no error.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong.
+    pub fn finish(self) -> Result<Config, Report> {
+        let mut config = self.config;
+        let list: Vec<Diagnostic> = self.diagnostics.into_list();
+        let failed = list.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+        let report = Report::new(list, &config.files);
+        if failed {
+            return Err(report);
+        }
+        config.warnings = report;
+        Ok(config)
+    }
+}
+
+/// Reads the configuration. `env` gives the values of variables.
+pub fn load(origin: &Origin, env: &dyn Fn(&str) -> Option<String>) -> Draft {
+    let diagnostics = Diagnostics::default();
+    let watched = expand(&origin.paths, &diagnostics);
+    let mut files = Files::default();
+    let mut tree = Table::default();
+    for path in &watched.files {
+        let Some(text) = read(path, &diagnostics) else {
+            diagnostics.set_incomplete();
+            continue;
+        };
+        let file = files.add(path.display().to_string(), text);
+        let table = parse::parse(&files, file, env, &diagnostics);
+        merge::merge(&mut tree, table, &files, &diagnostics);
+    }
+    let config = globals::read(&tree, &files, &diagnostics);
+    Draft { config, diagnostics, watched }
+}
+
+fn read(path: &Path, diagnostics: &Diagnostics) -> Option<String> {
+    let bytes = match fs::read(path, MAX_FILE_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            diagnostics.error(None, error.to_string());
+            return None;
+        }
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let message = format!("{}: byte {} (in line {line}) is not UTF-8", path.display(), at + 1);
+            diagnostics.error(None, message);
+            None
+        }
+    }
+}
+
+/// The files that `paths` name: each once, those of a pattern sorted.
+fn expand(paths: &[PathBuf], diagnostics: &Diagnostics) -> Watched {
+    let mut watched = Watched::default();
+    let mut seen = std::collections::BTreeSet::new();
+    for path in paths {
+        let found = match path.to_str() {
+            // A file whose name looks like a pattern is a file.
+            Some(pattern) if is_pattern(pattern) && !path.exists() => {
+                watched.folders.extend(folders(path));
+                matches(pattern, diagnostics)
+            }
+            _ => vec![path.clone()],
+        };
+        for file in found {
+            // The same file by two names would define everything twice.
+            let real = file.canonicalize().unwrap_or_else(|_| file.clone());
+            if seen.insert(real) {
+                watched.files.push(file);
+            }
+        }
+    }
+    if watched.files.len() > MAX_FILES {
+        diagnostics.error(None, format!("more than {MAX_FILES} configuration files"));
+        watched.files.truncate(MAX_FILES);
+    }
+    watched.folders.sort();
+    watched.folders.dedup();
+    watched
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+/// The folder in front of the first wildcard.
+fn folders(pattern: &Path) -> Option<PathBuf> {
+    let plain = |folder: &&Path| folder.to_str().is_some_and(|folder| !is_pattern(folder));
+    let folder = pattern.ancestors().skip(1).find(plain)?;
+    Some(if folder.as_os_str().is_empty() { ".".into() } else { folder.to_owned() })
+}
+
+fn matches(pattern: &str, diagnostics: &Diagnostics) -> Vec<PathBuf> {
+    // A leading dot is for editors' own files.
+    let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::default() };
+    let paths = match glob::glob_with(pattern, options) {
+        Ok(paths) => paths,
+        Err(error) => {
+            diagnostics.error(None, format!("the pattern {pattern} is wrong: {}", error.msg));
+            return Vec::new();
+        }
+    };
+    let mut files = Vec::new();
+    for path in paths {
+        match path {
+            Ok(path) if path.is_dir() => {}
+            Ok(path) => files.push(path),
+            Err(error) => {
+                let reason = fs::reason(error.error());
+                diagnostics.error(None, format!("cannot read {}: {reason}", error.path().display()));
+            }
+        }
+    }
+    if files.is_empty() {
+        diagnostics.error(None, format!("no file matches {pattern}"));
+        diagnostics.set_incomplete();
+    }
+    files.sort();
+    files
+}
