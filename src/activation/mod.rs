@@ -1,7 +1,16 @@
-//! Listening sockets.
+//! Listening sockets: passed by systemd, handed over by a predecessor, or bound here. Nobody downstream
+//! can tell which.
 //!
 //! Uses: base, sys.
 
-/// Listening sockets, kept over reloads.
-#[derive(Debug, Default)]
-pub struct Listeners;
+mod bind;
+pub mod claim;
+mod inherited;
+mod listener;
+mod listeners;
+mod socket_file;
+
+pub use claim::{STORE_NAME, STORE_PREFIX};
+pub use inherited::{Inherited, Origin, Passed};
+pub use listener::{Accepted, Datagram, Listener, Peer, Sender};
+pub use listeners::{HandedOver, Listeners, Wanted};
