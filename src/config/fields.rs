@@ -152,8 +152,10 @@ impl<'a> Fields<'a> {
             if self.asked.iter().any(|asked| asked == name) {
                 continue;
             }
+            // What is not there yet was more probably meant.
             let near = nearest(name, self.asked.iter().copied().filter(|asked| !self.has(asked)));
             self.missing.retain(|missing| Some(*missing) != near);
+            let near = near.or_else(|| nearest(name, self.asked.iter().copied()));
             let place =
                 if self.path.is_empty() { "at the top level".into() } else { format!("in [{}]", self.path) };
             let message = format!("unknown option `{name}` {place}");

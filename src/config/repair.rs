@@ -9,6 +9,8 @@ use std::{borrow::Cow, ops::Range};
 
 use toml::de::DeTable;
 
+use super::report;
+
 /// How often the text is read.
 const MAX_ROUNDS: usize = 50;
 
@@ -32,6 +34,11 @@ pub fn repair(text: &str) -> (Vec<SyntaxError>, Option<Cow<'_, str>>) {
         let range = error.span().unwrap_or_default();
         // An error before others is their cause (a bracket that is not closed): they are put back as they were.
         let causes = errors.partition_point(|other| other.range.start < range.start);
+        if let Some(opening) = never_closed(error.message(), &repaired, &range) {
+            errors.retain(|other| other.range.start < opening.start);
+            errors.push(SyntaxError { range: opening, message: "this text is never closed".into() });
+            return (errors, None);
+        }
         if let Some(consequence) = errors.get(causes) {
             let from = lines_to_blank(text, consequence.range.start).start;
             repaired.to_mut().replace_range(from.., &text[from..]);
@@ -53,7 +60,7 @@ pub fn repair(text: &str) -> (Vec<SyntaxError>, Option<Cow<'_, str>>) {
 
 /// The line around `at`; of a broken header, all that belongs to it.
 fn lines_to_blank(text: &str, at: usize) -> Range<usize> {
-    let at = text.floor_char_boundary(at);
+    let at = report::floor(text, at);
     let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
     let line_end = |from: usize| text[from..].find('\n').map_or(text.len(), |length| from + length);
     let is_header = |from: usize| text[from..].trim_start_matches([' ', '\t']).starts_with('[');
@@ -66,9 +73,22 @@ fn lines_to_blank(text: &str, at: usize) -> Range<usize> {
     start..end
 }
 
+/// Where a text of several lines begins, when the error is at the end because nothing closes it.
+fn never_closed(words: &str, text: &str, range: &Range<usize>) -> Option<Range<usize>> {
+    if range.start < text.trim_end().len() {
+        return None;
+    }
+    let quotes = ["'''", "\"\"\""].into_iter().find(|quotes| words.contains(quotes))?;
+    // The last one: any after the beginning would have closed it.
+    text.rfind(quotes).map(|at| at..at + quotes.len())
+}
+
 /// The parser's words, clearer where they say little.
 fn message(words: &str, text: &str, range: &Range<usize>) -> String {
     match (words, text.get(range.clone())) {
+        (_, Some("")) if text[..range.start].trim_end_matches([' ', '\t']).ends_with('=') => {
+            "there is no value after `=`".into()
+        }
         ("duplicate key", Some(key)) => format!("`{}` is given twice", key.trim_matches(['"', '\''])),
         _ => words.to_owned(),
     }
@@ -107,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_helps_the_first_error_is_said() {
-        assert_eq!(check("a = 1\nb = '''x\nc = 2\n"), (vec![4], None));
+    fn a_text_that_is_never_closed_is_shown_where_it_begins() {
+        assert_eq!(check("a 1\nb = '''x\nc = 2\n"), (vec![1, 2], None));
     }
 }
