@@ -2,5 +2,10 @@
 
 // Bottom up: a module uses only modules above it, and only those its header names. `tests/tidy.rs` checks.
 pub mod base;
-pub mod config;
 pub mod event;
+pub mod config;
+pub mod sys;
+pub mod activation;
+pub mod observability;
+pub mod net;
+pub mod pipeline;

@@ -1,0 +1,3 @@
+//! The kernel.
+//!
+//! Uses: base.
