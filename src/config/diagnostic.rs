@@ -2,7 +2,10 @@
 //!
 //! Pure.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
 
 use super::node::Span;
 
@@ -30,13 +33,13 @@ pub struct Diagnostic {
 
 /// Everything that is wrong, as found so far.
 ///
-/// Shared by reference among all who check. One mistake in a file gives one error: where the text could not be read as
-/// TOML, errors that follow from that are left out.
+/// Shared by reference among all who check. One mistake in a file gives one error: where a text could not be read as
+/// TOML, what is missing in it is no further error.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
     list: RefCell<Vec<Diagnostic>>,
-    /// Lines in which TOML's grammar was broken.
-    damage: RefCell<Vec<Span>>,
+    /// Files of which a part could not be read.
+    damaged: RefCell<BTreeSet<u16>>,
     incomplete: Cell<bool>,
 }
 
@@ -63,16 +66,15 @@ impl Diagnostics {
 
     /// Something is not there that must be. Left out when part of that file could not be read: it may be there.
     pub fn missing(&self, span: Span, message: impl Into<String>) {
-        if !self.damage.borrow().iter().any(|damage| damage.file == span.file) {
+        if !self.damaged.borrow().contains(&span.file) {
             self.error(span, message);
         }
     }
 
-    /// The text is not TOML here; `line` is the line around it.
-    pub fn syntax(&self, span: Span, line: Span, message: impl Into<String>, help: Option<String>) {
-        // Two complaints about one line are one mistake.
+    /// The text is not TOML here.
+    pub fn syntax(&self, span: Span, message: impl Into<String>, help: Option<String>) {
         self.add(Severity::Error, Some(span), message.into(), help);
-        self.damage.borrow_mut().push(line);
+        self.damaged.borrow_mut().insert(span.file);
         self.incomplete.set(true);
     }
 
@@ -98,20 +100,10 @@ impl Diagnostics {
     }
 
     fn add(&self, severity: Severity, span: Option<Span>, message: String, help: Option<String>) {
-        if span.is_some_and(|span| self.is_damaged(span)) {
-            return;
-        }
         let diagnostic = Diagnostic { severity, span, message, help };
         let mut list = self.list.borrow_mut();
         if !list.contains(&diagnostic) {
             list.push(diagnostic);
         }
-    }
-
-    /// Whether `span` is in a line that is not TOML, or is what the parser put where it found nothing (`0..0`).
-    fn is_damaged(&self, span: Span) -> bool {
-        let damage = self.damage.borrow();
-        let mut same_file = damage.iter().filter(|damage| damage.file == span.file);
-        same_file.any(|damage| span.end == 0 || (span.start <= damage.end && damage.start <= span.end))
     }
 }

@@ -73,18 +73,37 @@ impl Draft {
     }
 }
 
+/// The configuration in texts that stand in no file, each with a name for errors.
+pub fn from_texts(texts: &[(&str, &str)], env: &dyn Fn(&str) -> Option<String>) -> Draft {
+    let texts = texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    assemble(texts, env, Diagnostics::default(), Watched::default())
+}
+
 /// Reads the configuration. `env` gives the values of variables.
 pub fn load(origin: &Origin, env: &dyn Fn(&str) -> Option<String>) -> Draft {
     let diagnostics = Diagnostics::default();
     let watched = expand(&origin.paths, &diagnostics);
+    let mut texts = Vec::new();
+    for path in &watched.files {
+        match read(path, &diagnostics) {
+            Some(text) => texts.push((path.display().to_string(), text)),
+            None => diagnostics.set_incomplete(),
+        }
+    }
+    assemble(texts, env, diagnostics, watched)
+}
+
+fn assemble(
+    texts: impl IntoIterator<Item = (String, String)>,
+    env: &dyn Fn(&str) -> Option<String>,
+    diagnostics: Diagnostics,
+    watched: Watched,
+) -> Draft {
     let mut files = Files::default();
     let mut tree = Table::default();
-    for path in &watched.files {
-        let Some(text) = read(path, &diagnostics) else {
-            diagnostics.set_incomplete();
-            continue;
-        };
-        let file = files.add(path.display().to_string(), text);
+    for (name, text) in texts {
+        // Some editors begin a file with a mark; it is no character of the first line.
+        let file = files.add(name, text.strip_prefix('\u{feff}').unwrap_or(&text));
         let table = parse::parse(&files, file, env, &diagnostics);
         merge::merge(&mut tree, table, &files, &diagnostics);
     }

@@ -63,18 +63,6 @@ impl Files {
         format!("{}:{line}:{column}", self.name(span))
     }
 
-    /// The whole lines that `span` touches, without the last line break.
-    pub fn lines_around(&self, span: Span) -> Span {
-        let Some(file) = self.list.get(usize::from(span.file)) else { return span };
-        let first = file.lines[file.line(floor(&file.text, span.start as usize))];
-        let end = floor(&file.text, (span.end as usize).max(span.start as usize));
-        // A span that ends with a line break does not touch the next line.
-        let end = if end > first && file.text[..end].ends_with('\n') { end - 1 } else { end };
-        let last = file.text[end..].find('\n').map_or(file.text.len(), |length| end + length);
-        let small = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Span { file: span.file, start: small(first), end: small(last) }
-    }
-
     /// The text at `span`, as written.
     pub fn text(&self, span: Span) -> &str {
         let Some(file) = self.list.get(usize::from(span.file)) else { return "" };
@@ -101,7 +89,7 @@ impl File {
 }
 
 /// The nearest boundary between characters at or before `at`.
-fn floor(text: &str, at: usize) -> usize {
+pub(super) fn floor(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;
