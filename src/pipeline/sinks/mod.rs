@@ -1,1 +1,5 @@
 //! Where events go.
+
+pub mod blackhole;
+pub mod console;
+mod writer;
