@@ -48,6 +48,7 @@ pub const SINKS: &[Kind<dyn SinkSpec>] = &[
         about: "lines on standard output or error",
         read: sinks::console::read,
     },
+    Kind { name: "file", aliases: &[], about: "lines of files", read: sinks::file::read },
 ];
 
 /// The kind called `name`.

@@ -2,4 +2,5 @@
 
 pub mod blackhole;
 pub mod console;
+pub mod file;
 mod writer;
