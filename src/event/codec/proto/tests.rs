@@ -373,8 +373,6 @@ fn shown(decoded: &Result<Decoded, DecodeError>) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
-
     #[test]
     fn any_event_comes_back_as_it_was(event in samples::any_event()) {
         let mut out = BytesMut::new();
