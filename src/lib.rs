@@ -3,3 +3,4 @@
 // Bottom up: a module uses only modules above it, and only those its header names. `tests/tidy.rs` checks.
 pub mod base;
 pub mod event;
+pub mod lifecycle;
