@@ -9,3 +9,4 @@ pub mod activation;
 pub mod observability;
 pub mod net;
 pub mod pipeline;
+pub mod lifecycle;

@@ -5,6 +5,7 @@
 pub mod addr;
 pub mod backoff;
 pub mod clock;
+pub mod exit;
 pub mod fault;
 pub mod fs;
 pub mod id;
