@@ -10,3 +10,6 @@ pub mod observability;
 pub mod net;
 pub mod pipeline;
 pub mod lifecycle;
+pub mod api;
+pub mod daemon;
+pub mod cli;

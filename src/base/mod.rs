@@ -10,5 +10,6 @@ pub mod fault;
 pub mod fs;
 pub mod id;
 pub mod scope;
+pub mod text;
 #[cfg(test)]
 pub mod walk;
