@@ -24,7 +24,6 @@ pub fn host_name() -> String {
 }
 
 /// The variable `name`, as it is.
-#[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
 pub fn variable_os(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }

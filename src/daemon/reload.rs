@@ -23,7 +23,7 @@ pub(super) struct Applying {
 #[derive(Debug)]
 enum Step {
     Loading(JoinHandle<Result<Loaded, Box<Refusal>>>),
-    Checking { ready: Ready, checks: JoinSet<Result<(), Fault>>, faults: Vec<Fault> },
+    Checking { ready: Box<Ready>, checks: JoinSet<Result<(), Fault>>, faults: Vec<Fault> },
     Over,
 }
 
@@ -31,7 +31,7 @@ enum Step {
 #[derive(Debug)]
 pub(super) struct Ready {
     config: Config,
-    prepared: Box<Prepared>,
+    prepared: Prepared,
     watched: Watched,
 }
 
@@ -41,7 +41,7 @@ pub(super) enum Progress {
     /// It was read: now it is to be built, which needs the pipeline.
     Loaded(Box<Loaded>),
     /// It can be taken.
-    Ready(Ready),
+    Ready(Box<Ready>),
     /// It cannot be used; what runs is untouched.
     Refused(Refused),
 }
@@ -104,7 +104,7 @@ impl Applying {
             // They go on by themselves, for the log.
             checks.detach_all();
         }
-        let ready = Ready { config, prepared: Box::new(prepared), watched };
+        let ready = Box::new(Ready { config, prepared, watched });
         self.step = Step::Checking { ready, checks, faults: Vec::new() };
         Ok(())
     }
@@ -157,7 +157,7 @@ impl Applying {
 impl Ready {
     /// Takes it into use.
     pub(super) fn take(self, pipeline: &mut Pipeline) -> (Applied, Config, Watched) {
-        (pipeline.commit(*self.prepared), self.config, self.watched)
+        (pipeline.commit(self.prepared), self.config, self.watched)
     }
 }
 

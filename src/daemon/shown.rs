@@ -88,7 +88,7 @@ impl Shown {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "shown to people")]
+/// For people.
 fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
 }
