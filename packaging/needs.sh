@@ -44,7 +44,8 @@ echo "installing:$missing"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 install() {
-    $root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >"$log" 2>&1
+    # Not our standard input: it may be what the user pipes into `make run`.
+    $root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >"$log" 2>&1 </dev/null
 }
 # Package lists may be absent or old: then fetch them, and once more.
 install || { $root apt-get update -qq >"$log" 2>&1 && install; } || {

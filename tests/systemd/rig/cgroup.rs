@@ -15,20 +15,7 @@ pub(super) struct Group(Vec<PathBuf>);
 impl Group {
     /// A new group below the one that this process is in.
     pub(super) fn new(name: &str) -> Self {
-        let own = fs::read_to_string("/proc/self/cgroup").expect("Linux");
-        let folder = |line: &str| {
-            let (hierarchy, path) = line.split_once("::").or_else(|| {
-                let (_, rest) = line.split_once(':')?;
-                rest.split_once(':').filter(|(hierarchy, _)| *hierarchy == "name=systemd")
-            })?;
-            let mounts: &[&str] = match hierarchy {
-                "name=systemd" => &["/sys/fs/cgroup/systemd"],
-                _ => &["/sys/fs/cgroup/unified", "/sys/fs/cgroup"],
-            };
-            let mount = mounts.iter().find(|mount| Path::new(mount).join("cgroup.procs").exists())?;
-            Some(Path::new(mount).join(path.trim_start_matches('/')))
-        };
-        let parents: Vec<PathBuf> = own.lines().filter_map(folder).collect();
+        let parents = parents();
         assert!(!parents.is_empty(), "no control groups (version 2) are mounted below /sys/fs/cgroup");
         let group = Self(parents.iter().map(|parent| parent.join(name)).collect());
         for folder in &group.0 {
@@ -55,6 +42,34 @@ impl Drop for Group {
             if !gone {
                 println!("left behind: {}", folder.display());
             }
+        }
+    }
+}
+
+/// The folders of the group that this process is in.
+fn parents() -> Vec<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").expect("Linux");
+    let folder = |line: &str| {
+        let (hierarchy, path) = line.split_once("::").or_else(|| {
+            let (_, rest) = line.split_once(':')?;
+            rest.split_once(':').filter(|(hierarchy, _)| *hierarchy == "name=systemd")
+        })?;
+        let mounts: &[&str] = match hierarchy {
+            "name=systemd" => &["/sys/fs/cgroup/systemd"],
+            _ => &["/sys/fs/cgroup/unified", "/sys/fs/cgroup"],
+        };
+        let mount = mounts.iter().find(|mount| Path::new(mount).join("cgroup.procs").exists())?;
+        Some(Path::new(mount).join(path.trim_start_matches('/')))
+    };
+    own.lines().filter_map(folder).collect()
+}
+
+/// Removes the empty groups of earlier runs that were killed, as `left` picks them by name.
+pub(super) fn sweep(left: impl Fn(&str) -> bool) {
+    for entry in parents().iter().filter_map(|parent| fs::read_dir(parent).ok()).flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(&left) {
+            // Not when somebody else was faster, or something still runs in it.
+            let _ = remove(&entry.path());
         }
     }
 }

@@ -6,18 +6,27 @@ use std::{
     io::Write as _,
     path::PathBuf,
     process::{self, Child, Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Once,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use super::{Suite, cgroup::Group, host};
+use super::{
+    Suite,
+    cgroup::{self, Group},
+    host,
+};
 
 /// How long anything in a container may take: far more than it does on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
+/// Machines are named by the process that made them.
+const PREFIX: &str = "qovery-rig-";
 
 /// Runs as PID 1 of a process namespace in a mount namespace of its own: what it starts and mounts ends with it.
 /// The root is a layer in memory above the cached tree, so that each machine is fresh. 133 is a reboot.
@@ -53,9 +62,11 @@ impl Machine {
     /// Boots a machine without qovery; the package lies in it as `/qovery.deb`.
     pub(crate) fn bare(suite: Suite) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(sweep);
         let root = suite.root();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("qovery-rig-{}-{number}", process::id());
+        let name = format!("{PREFIX}{}-{number}", process::id());
         let room = std::env::temp_dir().join(&name);
         fs::create_dir_all(room.join("room")).expect("the folder for temporary files is writable");
         let log = fs::File::create(room.join("console")).expect("a file in the folder just made");
@@ -198,6 +209,20 @@ impl Drop for Machine {
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.room);
+    }
+}
+
+/// Removes the empty folders of test runs that were killed: their processes and mounts are gone already.
+fn sweep() {
+    let left = |name: &str| {
+        let maker = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        maker.is_some_and(|pid| !PathBuf::from("/proc").join(pid).exists())
+    };
+    cgroup::sweep(left);
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(left) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
