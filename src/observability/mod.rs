@@ -1,0 +1,5 @@
+//! What the daemon says and counts about itself.
+//!
+//! Uses: base.
+
+pub mod metrics;
