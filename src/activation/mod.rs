@@ -10,7 +10,7 @@ mod listener;
 mod listeners;
 mod socket_file;
 
-pub use claim::{STORE_NAME, STORE_PREFIX};
+pub use claim::{API_NAME, STORE_NAME, STORE_PREFIX};
 pub use inherited::{Inherited, Origin, Passed};
 pub use listener::{Accepted, Datagram, Listener, Peer, Sender};
 pub use listeners::{HandedOver, Listeners, Wanted};

@@ -5,3 +5,4 @@
 pub mod fds;
 pub mod passed;
 pub mod process;
+pub mod usage;

@@ -1,76 +1,78 @@
-//! What this process uses.
+//! Processes: forking while there is one thread, sessions.
 
-use nix::sys::resource::{UsageWho, getrusage};
+use std::io;
 
-/// What this process uses. `None` where the system does not say.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Usage {
-    /// Seconds since it started.
-    pub uptime_seconds: Option<f64>,
-    /// Processor time, of the process and the kernel on its behalf, of all threads.
-    pub cpu_seconds: Option<f64>,
-    /// Memory that is in use, in bytes.
-    pub resident_bytes: Option<f64>,
-    /// Open file descriptors.
-    pub open_fds: Option<f64>,
-    /// Threads.
-    pub threads: Option<f64>,
+use nix::unistd::{self, ForkResult};
+
+/// Which side of a fork this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forked {
+    /// The one that was there before.
+    Parent,
+    /// The new one.
+    Child,
 }
 
-/// What this process uses now.
-pub fn usage() -> Usage {
-    Usage { cpu_seconds: cpu_seconds(), ..from_proc().unwrap_or_default() }
-}
-
-fn cpu_seconds() -> Option<f64> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
-    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    Some(seconds(usage.user_time()) + seconds(usage.system_time()))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn from_proc() -> Option<Usage> {
-    None
-}
-
-/// See proc(5).
-#[cfg(target_os = "linux")]
-fn from_proc() -> Option<Usage> {
-    use nix::unistd::{SysconfVar, sysconf};
-
-    let read = |path: &str| {
-        let bytes = crate::base::fs::read(std::path::Path::new(path), 64 * 1024).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let stat = read("/proc/self/stat")?;
-    // The second field is a name in parentheses, which may contain anything.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
-    let setting = |which| sysconf(which).ok().flatten().map(|value| value as f64);
-    let booted = read("/proc/uptime").and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
-    let started = setting(SysconfVar::CLK_TCK).and_then(|ticks| Some(field(22)? / ticks));
-    Some(Usage {
-        uptime_seconds: booted.zip(started).map(|(booted, started)| (booted - started).max(0.0)),
-        cpu_seconds: None,
-        resident_bytes: setting(SysconfVar::PAGE_SIZE).and_then(|page| Some(field(24)? * page)),
-        // One of them is the folder's own, while it is read.
-        open_fds: std::fs::read_dir("/proc/self/fd").ok().map(|fds| fds.count().saturating_sub(1) as f64),
-        threads: field(20),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_numbers_are_those_of_a_process() {
-        let usage = usage();
-        assert!(usage.cpu_seconds.unwrap() >= 0.0);
-        if let Some(resident) = usage.resident_bytes {
-            assert!((1e5..1e11).contains(&resident), "{resident}");
-            assert!((0.0..1e6).contains(&usage.uptime_seconds.unwrap()), "{usage:?}");
-            assert!(usage.open_fds.unwrap() >= 3.0 && usage.threads.unwrap() >= 1.0, "{usage:?}");
-        }
+/// Splits this process in two.
+///
+/// # Errors
+///
+/// When it has more than one thread (the child would have only this one, and locks that nobody opens), or the system
+/// has no more processes.
+pub fn fork() -> io::Result<Forked> {
+    if threads()? > 1 {
+        return Err(io::Error::other("threads were started already"));
     }
+    #[expect(unsafe_code, reason = "fork has no safe form")]
+    // SAFETY: there is no other thread, so no lock or allocator state is lost to the child.
+    match unsafe { unistd::fork() }? {
+        ForkResult::Parent { .. } => Ok(Forked::Parent),
+        ForkResult::Child => Ok(Forked::Child),
+    }
+}
+
+/// Leaves the terminal: this process leads a session of its own.
+///
+/// # Errors
+///
+/// When it leads a process group already.
+pub fn new_session() -> io::Result<()> {
+    unistd::setsid()?;
+    Ok(())
+}
+
+/// How many threads this process has.
+fn threads() -> io::Result<usize> {
+    match std::fs::read_dir("/proc/self/task") {
+        Ok(tasks) => Ok(tasks.count()),
+        // Not on Linux: the caller promises it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(1),
+        Err(error) => Err(error),
+    }
+}
+
+/// All groups of a user, its primary one (`gid`, as its process has it) among them.
+///
+/// An unknown user has only that one: a process may run under a number that no name belongs to.
+pub fn groups_of(uid: u32, gid: u32) -> Vec<u32> {
+    let named = unistd::User::from_uid(unistd::Uid::from_raw(uid)).ok().flatten();
+    let name = named.and_then(|user| std::ffi::CString::new(user.name).ok());
+    let groups = name.and_then(|name| group_list(&name, gid));
+    let mut groups = groups.unwrap_or_default();
+    if !groups.contains(&gid) {
+        groups.push(gid);
+    }
+    groups
+}
+
+#[cfg(target_os = "linux")]
+fn group_list(name: &std::ffi::CStr, gid: u32) -> Option<Vec<u32>> {
+    let groups = unistd::getgrouplist(name, unistd::Gid::from_raw(gid)).ok()?;
+    Some(groups.into_iter().map(unistd::Gid::as_raw).collect())
+}
+
+/// Elsewhere the primary group decides alone.
+#[cfg(not(target_os = "linux"))]
+fn group_list(_: &std::ffi::CStr, _: u32) -> Option<Vec<u32>> {
+    None
 }
