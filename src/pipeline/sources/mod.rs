@@ -1,5 +1,6 @@
 //! Where events come from.
 
 pub mod demo;
+pub mod file;
 pub mod internal_metrics;
 pub mod stdin;
