@@ -1,6 +1,9 @@
 //! Changes events with a program.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use vrl::compiler::TimeZone;
 
@@ -112,7 +115,7 @@ impl RemapSpec {
 }
 
 /// Reads and compiles the program in `path`.
-fn load(path: &PathBuf, timezone: TimeZone, id: &ComponentId) -> Result<Program, Fault> {
+fn load(path: &Path, timezone: TimeZone, id: &ComponentId) -> Result<Program, Fault> {
     let bytes = fs::read(path, MAX_SOURCE as u64)?;
     let name = path.display();
     let text = String::from_utf8(bytes)
@@ -192,5 +195,117 @@ impl Transform for Remap {
         out.metrics.discard("failed", failed);
         out.metrics.discard("aborted", aborted);
         out.metrics.discard("emptied", emptied);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{apply, bad, counter, good, line, log, messages};
+    use super::*;
+    use crate::event::{Event, Value};
+
+    fn spec(toml: &str) -> RemapSpec {
+        good(toml, RemapSpec::read_options)
+    }
+
+    fn remap(toml: &str) -> Remap {
+        spec(toml).start(&"t".parse().unwrap()).unwrap()
+    }
+
+    /// Fails for `x`, aborts for `y`.
+    const MOODY: &str =
+        "source = '''\n.seen = true\nif .message == \"y\" { abort }\n.n = to_int!(.message)\n'''\n";
+
+    fn moods(more: &str, ports: usize) -> Outputs {
+        apply(&mut remap(&format!("{MOODY}{more}")), ports, vec![line("1"), line("x"), line("y")])
+    }
+
+    #[test]
+    fn a_program_changes_events() {
+        let source =
+            "source = '''\n. |= object!(parse_json!(.message))\n.level = upcase!(.level)\ndel(.message)\n'''";
+        let out = apply(&mut remap(source), 0, vec![line(r#"{"level":"info","n":1}"#)]);
+        let expected = log(&[("level", Value::from("INFO")), ("n", Value::Integer(1))]);
+        assert_eq!(out.default, [expected]);
+        assert!(out.metrics.discarded().is_empty() && out.metrics.errors().is_empty());
+    }
+
+    #[test]
+    fn an_event_whose_program_fails_goes_on_as_it_came_and_is_counted() {
+        let out = moods("", 0);
+        assert_eq!(messages(&out.default), ["1", "x"]);
+        assert_eq!(out.default[1], line("x"));
+        assert_eq!(out.metrics.errors()["program_failed"], 1);
+        assert_eq!(out.metrics.discarded()["aborted"], 1);
+    }
+
+    #[test]
+    fn what_is_dropped_can_be_chosen() {
+        let out = moods("drop_on_error = true\ndrop_on_abort = false", 0);
+        assert_eq!(messages(&out.default), ["1", "y"]);
+        assert_eq!(out.default[1], line("y"));
+        assert_eq!(out.metrics.discarded()["failed"], 1);
+    }
+
+    #[test]
+    fn what_is_dropped_can_go_to_an_output_of_its_own() {
+        let options = "drop_on_error = true\nreroute_dropped = true";
+        assert_eq!(spec(&format!("{MOODY}{options}")).ports(), ["dropped"]);
+        let out = moods(options, 1);
+        assert_eq!(messages(&out.default), ["1"]);
+        assert_eq!(out.ports[0], [line("x"), line("y")]);
+        assert!(out.metrics.discarded().is_empty());
+    }
+
+    #[test]
+    fn an_array_becomes_events_in_order_and_an_empty_one_is_counted() {
+        let out =
+            apply(&mut remap("source = '. = split!(.message, \",\")'"), 0, vec![line("a,b"), line("c")]);
+        assert_eq!(messages(&out.default), ["a", "b", "c"]);
+        let out = apply(&mut remap("source = '. = []'"), 0, vec![line("a")]);
+        assert_eq!(out.metrics.discarded()["emptied"], 1);
+    }
+
+    #[test]
+    fn metrics_pass_through_the_same_program() {
+        let out = apply(&mut remap("source = '.tags.env = \"prod\"'"), 0, vec![counter("c")]);
+        let Event::Metric(metric) = &out.default[0] else { panic!() };
+        assert!(metric.tags.contains_key("env"));
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_read_in_the_zone_of_the_option() {
+        let source = "source = '.t = parse_timestamp!(\"2024-01-01 00:00:00\", \"%Y-%m-%d %H:%M:%S\")'\n";
+        let out = apply(&mut remap(&format!("{source}timezone = \"Asia/Tokyo\"")), 0, vec![line("a")]);
+        let Some(Value::Timestamp(at)) = out.default[0].as_log().unwrap().get("t") else { panic!() };
+        assert_eq!(at.to_rfc3339(), "2023-12-31T15:00:00+00:00");
+    }
+
+    #[test]
+    fn a_file_is_read_when_the_transform_is_built_and_its_errors_say_where() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program.vrl");
+        let spec = spec(&format!("file = {path:?}"));
+        assert_eq!(spec.files(), std::slice::from_ref(&path));
+        let id = "t".parse().unwrap();
+        let fault = || spec.start(&id).map(drop).unwrap_err();
+        assert!(fault().message.starts_with("cannot read "), "{}", fault());
+        fs::write_atomic(&path, b".a = 1\n.b = nope()\n").unwrap();
+        assert_eq!(fault().class, Class::Config);
+        assert!(fault().message.contains("program.vrl:2:6: call to undefined function"), "{}", fault());
+        fs::write_atomic(&path, b"\xff").unwrap();
+        assert!(fault().message.ends_with("is not a text in UTF-8"), "{}", fault());
+        fs::write_atomic(&path, b".message = \"b\"").unwrap();
+        assert_eq!(apply(&mut spec.start(&id).unwrap(), 0, vec![line("a")]).default, [line("b")]);
+    }
+
+    #[test]
+    fn options_that_are_wrong_are_told() {
+        let bad = |toml| bad(toml, RemapSpec::read_options);
+        assert!(bad("").contains("[transforms.t] needs `source`, a program, or `file`"));
+        assert!(bad("source = 'true'\nfile = 'a'").contains("cannot be used together"));
+        assert!(bad("source = 'true'\ntimezone = 'Mars'").contains("expected `local` or a time zone"));
+        let report = bad("source = '.a = nope()'\ndrop_on_eror = true");
+        assert!(report.contains("did you mean `drop_on_error`?") && report.contains("2 errors"), "{report}");
     }
 }

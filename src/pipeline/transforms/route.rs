@@ -134,3 +134,64 @@ impl Transform for Route {
         out.metrics.discard("unmatched", unmatched);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{apply, bad, counter, good, line, messages};
+    use super::*;
+
+    const ROUTES: &str =
+        "route.a = 'contains(string!(.message), \"a\")'\nroute.b = 'contains(string!(.message), \"b\")'\n";
+
+    fn spec(toml: &str) -> RouteSpec {
+        good(toml, RouteSpec::read_options)
+    }
+
+    #[test]
+    fn an_event_goes_to_each_output_whose_condition_it_meets() {
+        let spec = spec(ROUTES);
+        assert_eq!(spec.ports(), ["a", "b", "_unmatched"]);
+        assert!(!spec.has_default_port());
+        let batch = vec![line("a"), line("ab"), line("c"), line("b")];
+        let out = apply(&mut spec.start(&"t".parse().unwrap()), 3, batch);
+        assert_eq!(messages(&out.ports[0]), ["a", "ab"]);
+        assert_eq!(messages(&out.ports[1]), ["ab", "b"]);
+        assert_eq!(messages(&out.ports[2]), ["c"]);
+        assert!(out.default.is_empty() && out.metrics.discarded().is_empty());
+    }
+
+    #[test]
+    fn without_an_output_for_the_rest_the_rest_is_counted() {
+        let spec = spec(&format!("{ROUTES}reroute_unmatched = false"));
+        assert_eq!(spec.ports(), ["a", "b"]);
+        let out = apply(&mut spec.start(&"t".parse().unwrap()), 2, vec![line("a"), line("c")]);
+        assert_eq!(out.ports[0].len(), 1);
+        assert_eq!(out.metrics.discarded()["unmatched"], 1);
+    }
+
+    #[test]
+    fn a_condition_that_fails_is_not_met() {
+        let out = apply(&mut spec(ROUTES).start(&"t".parse().unwrap()), 3, vec![counter("x")]);
+        assert_eq!(out.ports[2], [counter("x")]);
+        assert_eq!(out.metrics.errors()["program_failed"], 2);
+    }
+
+    #[test]
+    fn logs_and_metrics_can_be_parted() {
+        let spec = spec("[route]\nlogs.type = 'is_log'\nmetrics.type = 'is_metric'");
+        let out = apply(&mut spec.start(&"t".parse().unwrap()), 3, vec![counter("x"), line("a")]);
+        assert_eq!((&out.ports[0][..], &out.ports[1][..]), (&[line("a")][..], &[counter("x")][..]));
+    }
+
+    #[test]
+    fn options_that_are_wrong_are_told_all_at_once() {
+        let bad = |toml| bad(toml, RouteSpec::read_options);
+        assert!(bad("").contains("[transforms.t] needs `route`"));
+        assert!(bad("route = 1").contains("expected a table, found 1"));
+        assert!(bad("[route]").contains("[transforms.t.route] needs at least one output"));
+        let report = bad("[route]\n_unmatched = 'true'\n\"a.b\" = 'true'\nc = 'nope()'\nd = 1");
+        assert!(report.contains("an output cannot be called `_unmatched`"), "{report}");
+        assert!(report.contains("letters, digits, `_` or `-`, not `a.b`"), "{report}");
+        assert!(report.contains("4 errors"), "{report}");
+    }
+}

@@ -138,3 +138,63 @@ fn hash(bytes: &[u8]) -> u64 {
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^ (hash >> 33)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{apply, bad, good, line, log, messages};
+    use super::*;
+
+    fn sample(toml: &str) -> Sample {
+        good(toml, SampleSpec::read_options).start(&"t".parse().unwrap())
+    }
+
+    #[test]
+    fn one_of_so_many_passes_the_first_one_first_over_batches() {
+        let mut sample = sample("rate = 3");
+        let out = apply(&mut sample, 0, ["a", "b", "c", "d"].map(line).into());
+        assert_eq!(messages(&out.default), ["a", "d"]);
+        assert_eq!(out.metrics.discarded()["sampled"], 2);
+        assert_eq!(messages(&apply(&mut sample, 0, ["e", "f", "g"].map(line).into()).default), ["g"]);
+    }
+
+    #[test]
+    fn what_passes_says_the_rate() {
+        let out = apply(&mut sample("rate = 10"), 0, vec![line("a")]);
+        assert_eq!(out.default[0].as_log().unwrap().get("sample_rate"), Some(&Value::from("10")));
+    }
+
+    #[test]
+    fn what_is_excluded_passes_as_it_is_and_is_not_counted_off() {
+        let mut sample = sample("rate = 2\nexclude = '.message == \"x\"'");
+        let out = apply(&mut sample, 0, ["a", "x", "b", "x", "c"].map(line).into());
+        assert_eq!(messages(&out.default), ["a", "x", "x", "c"]);
+        assert_eq!(out.default[1], line("x"));
+    }
+
+    #[test]
+    fn logs_with_the_same_key_stay_together_and_about_one_key_of_so_many_passes() {
+        let mut sample = sample("rate = 4\nkey_field = \".user.id\"");
+        let event = |id| {
+            let user = [(Key::from("id"), Value::Integer(id))].into_iter().collect();
+            log(&[("user", Value::Map(user))])
+        };
+        let first = apply(&mut sample, 0, (0..1000).map(event).collect()).default;
+        let second = apply(&mut sample, 0, (0..1000).map(event).collect()).default;
+        assert_eq!(first, second);
+        assert!((200..300).contains(&first.len()), "{}", first.len());
+    }
+
+    #[test]
+    fn what_has_no_key_is_counted_off() {
+        let mut sample = sample("rate = 2\nkey_field = \"id\"");
+        assert_eq!(messages(&apply(&mut sample, 0, ["a", "b", "c"].map(line).into()).default), ["a", "c"]);
+    }
+
+    #[test]
+    fn options_that_are_wrong_are_told() {
+        let bad = |toml| bad(toml, SampleSpec::read_options);
+        assert!(bad("").contains("[transforms.t] needs `rate`"));
+        assert!(bad("rate = 0").contains("expected a whole number, 1 or more, found 0"));
+        assert!(bad("rate = 2\nexclude = 'nope()'").contains("undefined function"));
+    }
+}

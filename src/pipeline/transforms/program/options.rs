@@ -91,3 +91,92 @@ pub(in crate::pipeline::transforms) fn line_and_column(text: &str, at: usize) ->
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{bad, good, read};
+    use super::*;
+    use crate::config::Fields;
+    use expect_test::expect;
+    use proptest::prelude::*;
+
+    fn program(fields: &mut Fields<'_>) -> Option<Program> {
+        let source = fields.required::<Source>("source")?;
+        read_source(&source, Use::Change, TimeZone::default(), fields.diagnostics())
+    }
+
+    #[test]
+    fn an_error_is_shown_where_it_is_in_the_file() {
+        expect![[r#"
+            test.toml:4:6: error: call to undefined function; did you mean "upcase"?
+                .b = upcaze(.a)
+                     ^^^^^^
+            1 error in test.toml"#]]
+        .assert_eq(&bad("\nsource = '''\n.a = 1\n.b = upcaze(.a)\n'''", program));
+    }
+
+    #[test]
+    fn a_function_that_can_fail_must_be_handled_and_the_help_says_how() {
+        expect![[r#"
+            test.toml:1:16: error: unhandled fallible assignment; this expression is fallible because at least one argument's type cannot be verified to be valid; `.message` argument type is `any` and this function expected a parameter `value` of type `string`; update the expression to be infallible by adding a `!`: `parse_json!(.message)`; or change this to an infallible assignment:; .a, err = parse_json(.message)
+                source = '.a = parse_json(.message)'
+                               ^^^^^^^^^^^^^^^^^^^^
+            1 error in test.toml"#]].assert_eq(&bad("source = '.a = parse_json(.message)'", program));
+    }
+
+    #[test]
+    fn an_error_of_grammar_is_readable() {
+        expect![[r#"
+            test.toml:1:16: error: syntax error; unexpected syntax token: "Equals"; expected one of: "identifier", "string literal", "raw string literal", "integer literal", "float literal", "regex literal", "timestamp literal", "function call", "path literal", "if", "null", "true", "false", "abort", "return", "break", "\n", "_", "!", "[", "{", "("
+                source = '.a = = 1'
+                               ^
+            1 error in test.toml"#]].assert_eq(&bad("source = '.a = = 1'", program));
+        expect![[r#"
+            test.toml:1:13: error: syntax error; unexpected end of program; expected one of: "identifier", "string literal", "raw string literal", "integer literal", "float literal", "regex literal", "timestamp literal", "function call", "path literal", "null", "true", "false", "!", "[", "{", "("
+                source = 'if'
+                            ^
+            1 error in test.toml"#]].assert_eq(&bad("source = 'if'", program));
+    }
+
+    #[test]
+    fn with_escapes_the_place_is_told_in_words() {
+        expect![[r#"
+            test.toml:1:10: error: line 2, column 6 of the program: call to undefined function; did you mean "now"?
+                source = "true\n.a = nope(\"x\")"
+                         ^^^^^^^^^^^^^^^^^^^^^^^^
+            1 error in test.toml"#]].assert_eq(&bad(r#"source = "true\n.a = nope(\"x\")""#, program));
+    }
+
+    #[test]
+    fn a_warning_does_not_stop_anything() {
+        let (program, report) = read("source = 'true\n.a = 1'".replace('\'', "'''").as_str(), program);
+        assert!(program.is_some());
+        expect![[r#"
+            test.toml:1:13: warning: unused literal `true`; help: use the result of this expression or remove it (this expression has no side-effects)
+                source = '''true
+                            ^^^^
+            1 warning in test.toml"#]].assert_eq(&report);
+    }
+
+    #[test]
+    fn all_errors_are_found() {
+        let report = bad("source = '''\n.a = nope()\n.b = neither()\n'''", program);
+        assert!(report.contains("2 errors"), "{report}");
+    }
+
+    #[test]
+    fn a_program_is_a_string() {
+        assert!(bad("source = 1", program).contains("expected a program, as a string, found 1"));
+        good("source = ''", program);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_an_option(text in "\\PC{0,40}", lines in "[a-z.=+(){}!\"'\\\\\n $]{0,40}") {
+            for text in [text, lines] {
+                let toml = format!("source = {}", toml::Value::String(text.replace('$', "$$")));
+                read(&toml, program);
+            }
+        }
+    }
+}

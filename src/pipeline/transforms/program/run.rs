@@ -208,3 +208,191 @@ fn changed_metric<'n>(
     }
     Ok(changed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{counter, line, log};
+    use super::super::{
+        compile::Use,
+        value::tests::{maps, values},
+    };
+    use super::*;
+    use crate::event::{Key, Map, TagValue};
+    use proptest::prelude::*;
+    use vrl::compiler::TimeZone;
+
+    fn runner(source: &str) -> Runner {
+        let (program, problems) = Program::compile(source, Use::Change, TimeZone::default());
+        Runner::new(Arc::new(program.unwrap_or_else(|| panic!("{source}: {problems:?}"))))
+    }
+
+    #[track_caller]
+    fn change(source: &str, event: Event) -> Event {
+        match runner(source).change(event) {
+            Ok(Changed::One(event)) => event,
+            other => panic!("{source}: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn fails(source: &str, event: Event) -> String {
+        match runner(source).change(event.clone()) {
+            Err((same, Stopped::Failed(message))) => {
+                assert_eq!(same, event);
+                message
+            }
+            other => panic!("{source}: {other:?}"),
+        }
+    }
+
+    /// Programs that name their fields, for all the ways of reading and writing one.
+    const NAMED: [&str; 22] = [
+        ".a = 1",
+        ".b = .a",
+        ".a.b = .c",
+        ".a[1] = .b",
+        ".a[-3].x = true",
+        "del(.a)",
+        ".b = del(.a.b)",
+        "del(.a.b, compact: true)",
+        "del(.a[0], compact: true)",
+        "del(.a.b.c, true)\n.c = .a",
+        ".c = exists(.a.b)",
+        ".c = exists(.a)",
+        ".a, err = to_int(.b)\n.c = err",
+        ".a = object(.a) ?? {}\n.a |= {\"x\": .b}",
+        ".a.b = {}\n.a.b |= {\"x\": .c}",
+        ".a = to_string(.b) ?? .c",
+        ".\"b.c\" = .a\n.a = .\"b.c\"",
+        "if exists(.a) { .b = .a } else { del(.b) }",
+        "x = .a\nx.y = 1\n.b = x",
+        "%m.a = .a\n.b = %m\n.c = %m.a",
+        ".a = null",
+        ".b = for_each([1, 2]) -> |_i, v| { .a = v }",
+    ];
+
+    proptest! {
+        #[test]
+        fn a_program_given_its_fields_does_what_it_does_with_the_whole(
+            at in 0..NAMED.len(), fields in maps(values())
+        ) {
+            let program = runner(NAMED[at]).program;
+            prop_assert!(program.fields.is_some());
+            let mut sparse = Runner::new(program.clone());
+            let mut full = Runner { fields: None, ..Runner::new(program) };
+            // Twice: nothing of the first event may be left.
+            for event in [Event::Log(Log { fields }), line("x")] {
+                let sparse = sparse.change(event.clone());
+                let full = full.change(event);
+                match (sparse, full) {
+                    (Ok(Changed::One(a)), Ok(Changed::One(b))) => prop_assert_eq!(a, b),
+                    (Err(a), Err(b)) => prop_assert_eq!(a, b),
+                    (a, b) => prop_assert!(false, "{:?} {:?}", a, b),
+                }
+            }
+        }
+
+        #[test]
+        fn any_event_survives_a_program_that_changes_nothing(fields in maps(values())) {
+            let event = Event::Log(Log { fields });
+            prop_assert_eq!(change("true", event.clone()), event.clone());
+            prop_assert_eq!(change(". = .", event.clone()), event);
+        }
+    }
+
+    #[test]
+    fn what_a_program_does_not_touch_stays_as_it_is() {
+        let event = log(&[("nan", Value::Float(f64::INFINITY)), ("a", Value::Integer(1))]);
+        let Event::Log(changed) = change(".b = .a + 1 ?? 0", event) else { panic!() };
+        assert_eq!(changed.get("b"), Some(&Value::Integer(2)));
+        assert_eq!(changed.get("nan"), Some(&Value::Float(f64::INFINITY)));
+    }
+
+    #[test]
+    fn an_array_becomes_several_events_and_what_is_no_object_a_message() {
+        let many = |source: &str| match runner(source).change(line("x")) {
+            Ok(Changed::Many(events)) => events,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(many(". = [{\"message\": \"a\"}, \"b\"]"), [line("a"), line("b")]);
+        assert_eq!(many(". = []"), []);
+        assert_eq!(change(". = \"b\"", line("x")), line("b"));
+        let events = match runner(".n = [1, 2]\n. = unnest(.n)").change(line("x")) {
+            Ok(Changed::Many(events)) => events.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(events, 2);
+    }
+
+    #[test]
+    fn a_function_that_looks_at_the_whole_event_gets_it() {
+        let event = log(&[("a", Value::Integer(7)), ("n", Value::Array(vec![Value::Integer(1)]))]);
+        // `unnest` reads the event though the program names only `.n`.
+        let Event::Log(log) = change(".out = unnest!(.n)", event) else { panic!() };
+        assert_eq!(log.get("out[0].a"), Some(&Value::Integer(7)));
+    }
+
+    #[test]
+    fn variables_and_metadata_do_not_outlive_an_event() {
+        let mut runner = runner("%seen = exists(%m)\n%m = 1\n.seen = %seen");
+        for _ in 0..2 {
+            let Ok(Changed::One(Event::Log(log))) = runner.change(line("x")) else { panic!() };
+            assert_eq!(log.fields.get("seen"), Some(&Value::Boolean(false)));
+            assert_eq!(log.fields.len(), 2);
+        }
+    }
+
+    #[test]
+    fn when_a_program_fails_the_event_is_as_it_was() {
+        let message = fails(".message = 1\n.x = to_int!(.a)", log(&[("a", Value::from("no"))]));
+        assert!(message.contains("to_int"), "{message}");
+        fails(". = {\"a\": 1}\nx = string!(%no)", line("x"));
+        let aborted = runner(".a = 1\nabort \"why\"").change(line("x")).unwrap_err();
+        assert_eq!(aborted, (line("x"), Stopped::Aborted("why".into())));
+    }
+
+    #[test]
+    fn a_metric_has_a_name_a_namespace_a_time_a_kind_and_tags() {
+        let source = ".name = upcase!(.name)\n.tags.host = .namespace\n.tags.n = [\"a\", null]\ndel(.namespace)\n.kind = \"absolute\"";
+        let Event::Metric(metric) = change(source, counter("hits")) else { panic!() };
+        assert_eq!(metric.name, "HITS");
+        assert_eq!(metric.namespace, None);
+        assert_eq!(metric.kind, crate::event::MetricKind::Absolute);
+        assert_eq!(metric.tags["host"], TagValue::Single("app".into()));
+        assert_eq!(metric.tags["n"], TagValue::Many(vec![Some("a".into()), None]));
+        assert_eq!(change(". = .", Event::Metric(metric.clone())), Event::Metric(metric));
+    }
+
+    #[test]
+    fn what_a_metric_cannot_have_is_a_failure() {
+        for (source, expected) in [
+            (".value = 1", "a metric has no field `.value`"),
+            (".type = \"gauge\"", "a metric's `.type` cannot be changed"),
+            ("del(.name)", "a metric must have `.name`"),
+            (".kind = \"x\"", "a metric's `.kind` is `incremental` or `absolute`, not `x`"),
+            (".tags.a = 1", "a metric's `.tags.a` must be a string, not of type integer"),
+            (".timestamp = 1", "a metric's `.timestamp` cannot be of type integer"),
+            (
+                ". = {\"name\": \"a\", \"kind\": \"absolute\", \"type\": \"counter\", \"x\": 1}",
+                "a metric has no field `.x`",
+            ),
+            (". = [.]", "a metric cannot become a value of type array"),
+        ] {
+            assert_eq!(fails(source, counter("hits")), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn the_deepest_program_fits_on_the_stack_of_a_worker() {
+        let deep = super::super::nesting::MAX_NESTING - 2;
+        for source in [
+            format!(".a = {}\"a\"{}", "upcase(".repeat(deep), ")".repeat(deep)),
+            format!(".a = 1{}", " + 1".repeat(deep)),
+            format!(".a = {}1{}", "[".repeat(deep), "]".repeat(deep)),
+            format!(".a = .b{}", " || .b".repeat(deep / 2 - 2)),
+        ] {
+            let run = move || drop(change(&source, line("x")));
+            std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
+        }
+    }
+}

@@ -118,7 +118,11 @@ impl Target for Sparse<'_> {
         if path.prefix == PathPrefix::Metadata {
             return Ok(self.metadata.get(&path.path));
         }
-        if path.path.is_root() && !self.began.replace(true) {
+        if path.path.is_root() {
+            if self.began.replace(true) {
+                self.missed.set(true);
+            }
+            // Also when the program misses it: VRL's functions trust that there is an event, and panic otherwise.
             return Ok(Some(&SOMETHING));
         }
         let Some((at, rest)) = self.find(path) else { return Err(self.miss()) };

@@ -69,7 +69,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     /// Any value without `NaN`.
-    pub(super) fn values() -> impl Strategy<Value = Value> {
+    pub(in super::super) fn values() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..8).prop_map(|bytes| Value::Bytes(Bytes::from(bytes))),
             any::<i64>().prop_map(Value::Integer),
@@ -88,7 +88,9 @@ pub(super) mod tests {
         })
     }
 
-    pub(super) fn maps(values: impl Strategy<Value = Value> + 'static) -> impl Strategy<Value = Map> {
+    pub(in super::super) fn maps(
+        values: impl Strategy<Value = Value> + 'static,
+    ) -> impl Strategy<Value = Map> {
         proptest::collection::vec(("[a-d. é]{0,3}", values), 0..5)
             .prop_map(|entries| entries.into_iter().map(|(name, value)| (Key::from(name), value)).collect())
     }
