@@ -550,3 +550,6 @@ fn panic_text(error: tokio::task::JoinError) -> String {
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
     format!("panicked: {}", text.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;
