@@ -1,6 +1,4 @@
 //! What went wrong, in a sentence, with the class that decides the exit code.
-//!
-//! Pure.
 
 use std::{fmt, io};
 

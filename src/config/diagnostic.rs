@@ -2,9 +2,15 @@
 //!
 //! Pure.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
 
 use super::node::Span;
+
+/// How many errors, and how many warnings, are kept: a file that is no configuration at all has any number.
+const MAX: usize = 200;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,13 +36,13 @@ pub struct Diagnostic {
 
 /// Everything that is wrong, as found so far.
 ///
-/// Shared by reference among all who check. One mistake in a file gives one error: where the text could not be read as
-/// TOML, errors that follow from that are left out.
+/// Shared by reference among all who check. One mistake in a file gives one error: where a text could not be read as
+/// TOML, what is missing in it is no further error.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
     list: RefCell<Vec<Diagnostic>>,
-    /// Lines in which TOML's grammar was broken.
-    damage: RefCell<Vec<Span>>,
+    /// Files of which a part could not be read.
+    damaged: RefCell<BTreeSet<u16>>,
     incomplete: Cell<bool>,
 }
 
@@ -63,16 +69,15 @@ impl Diagnostics {
 
     /// Something is not there that must be. Left out when part of that file could not be read: it may be there.
     pub fn missing(&self, span: Span, message: impl Into<String>) {
-        if !self.damage.borrow().iter().any(|damage| damage.file == span.file) {
+        if !self.damaged.borrow().contains(&span.file) {
             self.error(span, message);
         }
     }
 
-    /// The text is not TOML here; `line` is the line around it.
-    pub fn syntax(&self, span: Span, line: Span, message: impl Into<String>, help: Option<String>) {
-        // Two complaints about one line are one mistake.
+    /// The text is not TOML here.
+    pub fn syntax(&self, span: Span, message: impl Into<String>, help: Option<String>) {
         self.add(Severity::Error, Some(span), message.into(), help);
-        self.damage.borrow_mut().push(line);
+        self.damaged.borrow_mut().insert(span.file);
         self.incomplete.set(true);
     }
 
@@ -98,20 +103,16 @@ impl Diagnostics {
     }
 
     fn add(&self, severity: Severity, span: Option<Span>, message: String, help: Option<String>) {
-        if span.is_some_and(|span| self.is_damaged(span)) {
-            return;
-        }
         let diagnostic = Diagnostic { severity, span, message, help };
         let mut list = self.list.borrow_mut();
-        if !list.contains(&diagnostic) {
-            list.push(diagnostic);
+        match list.iter().filter(|other| other.severity == severity).count() {
+            0..MAX if list.contains(&diagnostic) => {}
+            0..MAX => list.push(diagnostic),
+            MAX => {
+                let message = format!("there are more than {MAX} like the above; the others are not shown");
+                list.push(Diagnostic { severity, span: None, message, help: None });
+            }
+            _ => {}
         }
-    }
-
-    /// Whether `span` is in a line that is not TOML, or is what the parser put where it found nothing (`0..0`).
-    fn is_damaged(&self, span: Span) -> bool {
-        let damage = self.damage.borrow();
-        let mut same_file = damage.iter().filter(|damage| damage.file == span.file);
-        same_file.any(|damage| span.end == 0 || (span.start <= damage.end && damage.start <= span.end))
     }
 }

@@ -29,6 +29,8 @@ pub struct Fields<'a> {
     path: String,
     diagnostics: &'a Diagnostics,
     asked: Vec<&'static str>,
+    /// Required, but not there. Noted at the end: a misspelt one is then one mistake, not two.
+    missing: Vec<&'static str>,
 }
 
 /// An option with a short form: `encoding = "json"` for `encoding.codec = "json"`.
@@ -43,7 +45,7 @@ pub enum TextOrTable<'a> {
 impl<'a> Fields<'a> {
     /// A reader of `table`, whose header is at `span`; `path` is its name, as `sources.in.tls`, empty for the whole file.
     pub fn new(table: &'a Table, span: Span, path: impl Into<String>, diagnostics: &'a Diagnostics) -> Self {
-        Fields { table, span, path: path.into(), diagnostics, asked: Vec::new() }
+        Fields { table, span, path: path.into(), diagnostics, asked: Vec::new(), missing: Vec::new() }
     }
 
     /// An option that must be there. `None` when it is not or is wrong; the error is then noted.
@@ -55,8 +57,7 @@ impl<'a> Fields<'a> {
     pub fn required_spanned<T: FromNode>(&mut self, key: &'static str) -> Option<(T, Span)> {
         if !self.has(key) {
             self.asked.push(key);
-            let place = if self.path.is_empty() { "the file".into() } else { format!("[{}]", self.path) };
-            self.diagnostics.missing(self.span, format!("{place} needs `{key}`"));
+            self.missing.push(key);
             return None;
         }
         self.optional_spanned(key)
@@ -145,38 +146,49 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes each option that nobody asked for.
-    pub fn finish(self) {
+    pub fn finish(mut self) {
+        let absent: Vec<_> = self.asked.iter().copied().filter(|asked| !self.has(asked)).collect();
         for entry in self.table {
             let name = &entry.name;
             if self.asked.iter().any(|asked| asked == name) {
                 continue;
             }
+            // What is not there yet was more probably meant.
+            let near = nearest(name, absent.iter().copied());
+            self.missing.retain(|missing| Some(*missing) != near);
+            let near = near.or_else(|| nearest(name, self.asked.iter().copied()));
             let place =
-                if self.path.is_empty() { "the top level".into() } else { format!("[{}]", self.path) };
-            let message = format!("unknown option `{name}` in {place}");
-            match self.suggestion(name) {
+                if self.path.is_empty() { "at the top level".into() } else { format!("in [{}]", self.path) };
+            let message = format!("unknown option `{name}` {place}");
+            let help = near.map(|near| format!("did you mean `{near}`?")).or_else(|| self.known());
+            match help {
                 Some(help) => self.diagnostics.error_help(entry.name_span, message, help),
                 None => self.diagnostics.error(entry.name_span, message),
             }
         }
     }
 
-    fn suggestion(&self, name: &str) -> Option<String> {
-        if let Some(near) = nearest(name, self.asked.iter().copied()) {
-            return Some(format!("did you mean `{near}`?"));
-        }
+    /// The options that somebody asked for.
+    fn known(&self) -> Option<String> {
         let mut known: Vec<_> = self.asked.iter().map(|name| format!("`{name}`")).collect();
         known.sort_unstable();
         known.dedup();
-        match known.len() {
-            0 => None,
-            _ => Some(format!("the options here are {}", known.join(", "))),
-        }
+        (!known.is_empty()).then(|| format!("the options here are {}", known.join(", ")))
     }
 
     fn child(&self, key: &str, table: &'a Table, span: Span) -> Fields<'a> {
         let dot = if self.path.is_empty() { "" } else { "." };
         Fields::new(table, span, format!("{}{dot}{key}", self.path), self.diagnostics)
+    }
+}
+
+impl Drop for Fields<'_> {
+    /// Notes what is missing: also when the reader gave up before `finish`.
+    fn drop(&mut self) {
+        for key in &self.missing {
+            let place = if self.path.is_empty() { "the file".into() } else { format!("[{}]", self.path) };
+            self.diagnostics.missing(self.span, format!("{place} needs `{key}`"));
+        }
     }
 }
 

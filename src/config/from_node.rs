@@ -164,12 +164,12 @@ whole_numbers! {
     i64, "a whole number", Some;
     u16, "a whole number from 0 to 65535", |n| n.try_into().ok();
     u32, "a whole number from 0 to 4294967295", |n| n.try_into().ok();
-    u64, "a whole number from 0", |n| n.try_into().ok();
-    usize, "a whole number from 0", |n| n.try_into().ok();
+    u64, "a whole number, 0 or more", |n| n.try_into().ok();
+    usize, "a whole number, 0 or more", |n| n.try_into().ok();
     NonZeroU16, "a whole number from 1 to 65535", |n| u16::try_from(n).ok().and_then(NonZeroU16::new);
     NonZeroU32, "a whole number from 1 to 4294967295", |n| u32::try_from(n).ok().and_then(NonZeroU32::new);
-    NonZeroU64, "a whole number from 1", |n| u64::try_from(n).ok().and_then(NonZeroU64::new);
-    NonZeroUsize, "a whole number from 1", |n| usize::try_from(n).ok().and_then(NonZeroUsize::new);
+    NonZeroU64, "a whole number, 1 or more", |n| u64::try_from(n).ok().and_then(NonZeroU64::new);
+    NonZeroUsize, "a whole number, 1 or more", |n| usize::try_from(n).ok().and_then(NonZeroUsize::new);
 }
 
 impl FromNode for f64 {

@@ -86,7 +86,7 @@ fn component(role: &str, entry: &Entry, diagnostics: &Diagnostics) -> Option<Com
         if let Some(inputs) = options.entry("inputs") {
             diagnostics.error(inputs.name_span, "a source has no inputs: it is where events come from");
         }
-        Some(Vec::new())
+        Vec::new()
     } else {
         inputs(&mut fields)
     };
@@ -96,22 +96,18 @@ fn component(role: &str, entry: &Entry, diagnostics: &Diagnostics) -> Option<Com
     options.remove("type");
     options.remove("inputs");
     let (kind, kind_span) = kind?;
-    Some(Component {
-        id: id.ok()?,
-        id_span: entry.name_span,
-        span,
-        kind,
-        kind_span,
-        inputs: inputs?,
-        options,
-    })
+    Some(Component { id: id.ok()?, id_span: entry.name_span, span, kind, kind_span, inputs, options })
 }
 
-fn inputs(fields: &mut Fields<'_>) -> Option<Vec<(String, Span)>> {
-    let (inputs, span) = fields.required_spanned::<Vec<(String, Span)>>("inputs")?;
-    if inputs.is_empty() {
-        fields.error(span, format!("[{}] has no inputs: nothing would ever reach it", fields.path()));
-        return None;
+/// The inputs; none when they have a mistake, which is noted.
+fn inputs(fields: &mut Fields<'_>) -> Vec<(String, Span)> {
+    let inputs = fields.required_spanned::<Vec<(String, Span)>>("inputs");
+    match inputs {
+        Some((inputs, span)) if inputs.is_empty() => {
+            fields.error(span, format!("[{}] has no inputs: nothing would ever reach it", fields.path()));
+            inputs
+        }
+        Some((inputs, _)) => inputs,
+        None => Vec::new(),
     }
-    Some(inputs)
 }

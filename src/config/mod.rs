@@ -14,13 +14,17 @@ pub mod load;
 pub mod merge;
 pub mod node;
 pub mod parse;
+pub mod repair;
 pub mod report;
 pub mod types;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use fields::{Fields, TextOrTable};
 pub use from_node::{ByteSize, FromNode, Mistake, Secs, choice, from_text};
-pub use load::{Draft, Origin, Watched, load};
+pub use load::{Draft, Origin, Watched, from_texts, load};
 pub use node::{Node, NodeKind, Span, Table};
 pub use report::{Files, Report};
 pub use types::{ApiOptions, Component, Config, DaemonOptions, Global, Shutdown};
+
+#[cfg(test)]
+mod tests;

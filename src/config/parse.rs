@@ -2,6 +2,8 @@
 //!
 //! Pure.
 
+use std::ops::Range;
+
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -11,42 +13,43 @@ use super::{
     diagnostic::Diagnostics,
     interpolate::interpolate,
     node::{Entry, Node, NodeKind, Span, Table},
+    repair::repair,
     report::Files,
 };
 
-/// How many errors of TOML's grammar are shown for one file: after some, they follow from each other.
-const MAX_SYNTAX_ERRORS: usize = 20;
 /// How deep tables and lists may be nested.
 const MAX_DEPTH: usize = 64;
+/// How many options a table may have: it is searched from the beginning.
+const MAX_ENTRIES: usize = 10_000;
 /// How many dots a key may have. The parser has no bound, and would exhaust the stack.
 const MAX_DOTS: usize = 100;
 
-/// Reads file number `file` of `files`. What can be understood of a broken text is returned, the rest is noted.
+/// Reads file number `file` of `files`.
+///
+/// Lines that are not TOML are noted and left out, so that the others can be checked. When that does not help (a quote
+/// or bracket is never closed), only the first error is noted and nothing is returned: the rest would be guesses.
 pub fn parse(
     files: &Files,
     file: u16,
     env: &dyn Fn(&str) -> Option<String>,
     diagnostics: &Diagnostics,
 ) -> Table {
-    let whole = Span { file, start: 0, end: u32::MAX };
-    let text = files.text(whole);
+    let text = files.text(Span { file, start: 0, end: u32::MAX });
+    let place = |range: Range<usize>| Span { file, start: small(range.start), end: small(range.end) };
     if let Some(at) = too_many_dots(text) {
-        let span = Span { file, start: small(at), end: small(at + 1) };
-        let message = format!("a key has more than {MAX_DOTS} dots");
-        diagnostics.syntax(span, files.lines_around(span), message, None);
+        diagnostics.syntax(place(at..at + 1), format!("a key has more than {MAX_DOTS} dots"), None);
         return Table::default();
     }
-    let (table, errors) = DeTable::parse_recoverable(text);
-    for error in errors.iter().take(MAX_SYNTAX_ERRORS) {
-        let range = error.span().unwrap_or_default();
-        let span = Span { file, start: small(range.start), end: small(range.end) };
-        diagnostics.syntax(span, files.lines_around(span), error.message(), None);
+    let (errors, repaired) = repair(text);
+    let unchecked = repaired.is_none().then(|| "what comes after this was not checked".to_owned());
+    for error in errors {
+        diagnostics.syntax(place(error.range), error.message, unchecked.clone());
     }
-    if errors.len() > MAX_SYNTAX_ERRORS {
-        let more = errors.len() - MAX_SYNTAX_ERRORS;
-        diagnostics.error(None, format!("{}: and {more} more errors of syntax", files.name(whole)));
-    }
-    Reader { files, file, env, diagnostics }.table(table.into_inner(), 0)
+    let table = repaired.and_then(|text| {
+        let table = DeTable::parse(&text).ok()?;
+        Some(Reader { files, file, env, diagnostics }.table(table.into_inner(), 0))
+    });
+    table.unwrap_or_default()
 }
 
 struct Reader<'a> {
@@ -67,6 +70,10 @@ impl Reader<'_> {
             .collect();
         // The parser sorts by name.
         entries.sort_by_key(|entry| entry.name_span.start);
+        if let Some(entry) = entries.get(MAX_ENTRIES) {
+            self.diagnostics.error(entry.name_span, format!("more than {MAX_ENTRIES} options in one table"));
+            entries.truncate(MAX_ENTRIES);
+        }
         let mut table = Table::default();
         entries.into_iter().for_each(|entry| table.push(entry));
         table
@@ -136,23 +143,30 @@ fn small(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// Where a key has too many dots. Only a guess at TOML's grammar: texts are skipped, everything else is counted.
+/// Where a key has too many dots. Only a guess at TOML's grammar, line by line: texts and comments are skipped, all other
+/// dots count.
 fn too_many_dots(text: &str) -> Option<usize> {
-    let (mut dots, mut quote, mut escaped) = (0, None, false);
+    let (mut dots, mut quote, mut escaped, mut comment, mut before) = (0, None, false, false, 0);
     for (at, byte) in text.bytes().enumerate() {
         match (byte, quote) {
-            (b'\n', _) => (dots, quote, escaped) = (0, None, false),
+            (b'\n', _) => (dots, quote, escaped, comment) = (0, None, false, false),
+            _ if comment => {}
             (_, Some(b'"')) if escaped => escaped = false,
             (b'\\', Some(b'"')) => escaped = true,
             (end, Some(begin)) if end == begin => quote = None,
             (_, Some(_)) => {}
             (b'"' | b'\'', None) => quote = Some(byte),
-            (b'=' | b',' | b'{' | b'[' | b'#', None) => dots = 0,
-            (b'.', None) => dots += 1,
+            (b'#', None) => comment = true,
+            (b'=' | b',' | b'{' | b'[', None) => dots = 0,
+            // Two in a row are no key, but an ellipsis.
+            (b'.', None) => dots = if before == b'.' { 0 } else { dots + 1 },
             _ => {}
         }
         if dots > MAX_DOTS {
             return Some(at);
+        }
+        if byte != b' ' && byte != b'\t' {
+            before = byte;
         }
     }
     None

@@ -63,18 +63,6 @@ impl Files {
         format!("{}:{line}:{column}", self.name(span))
     }
 
-    /// The whole lines that `span` touches, without the last line break.
-    pub fn lines_around(&self, span: Span) -> Span {
-        let Some(file) = self.list.get(usize::from(span.file)) else { return span };
-        let first = file.lines[file.line(floor(&file.text, span.start as usize))];
-        let end = floor(&file.text, (span.end as usize).max(span.start as usize));
-        // A span that ends with a line break does not touch the next line.
-        let end = if end > first && file.text[..end].ends_with('\n') { end - 1 } else { end };
-        let last = file.text[end..].find('\n').map_or(file.text.len(), |length| end + length);
-        let small = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Span { file: span.file, start: small(first), end: small(last) }
-    }
-
     /// The text at `span`, as written.
     pub fn text(&self, span: Span) -> &str {
         let Some(file) = self.list.get(usize::from(span.file)) else { return "" };
@@ -101,7 +89,7 @@ impl File {
 }
 
 /// The nearest boundary between characters at or before `at`.
-fn floor(text: &str, at: usize) -> usize {
+pub(super) fn floor(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;
@@ -120,6 +108,10 @@ struct Excerpt {
 const WIDTH: usize = 100;
 
 fn excerpt(line: &str, start: usize, end: usize) -> Excerpt {
+    // A line may have megabytes: only what is near is looked at.
+    let left = floor(line, start.saturating_sub(8 * WIDTH));
+    let line = &line[left..floor(line, start + 8 * WIDTH)];
+    let (start, end) = (start - left, (end - left).min(line.len()));
     let before: usize = line[..start].chars().map(width).sum();
     let marked: usize = line[start..end].chars().map(width).sum();
     let total = before + marked + line[end..].chars().map(width).sum::<usize>();
@@ -147,7 +139,8 @@ fn excerpt(line: &str, start: usize, end: usize) -> Excerpt {
         shown.insert(0, '…');
     }
     let start = before - skipped + usize::from(from > 0);
-    Excerpt { line: shown, start, length: marked.clamp(1, WIDTH) }
+    let room = shown.chars().map(width).sum::<usize>().saturating_sub(start);
+    Excerpt { line: shown, start, length: marked.min(room).max(1) }
 }
 
 /// Control characters, and those that change the direction of text: a terminal would obey them.
@@ -198,7 +191,10 @@ pub struct Item {
 impl Report {
     /// Works out the places.
     pub fn new(mut list: Vec<Diagnostic>, files: &Files) -> Report {
-        list.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.file, span.start)));
+        // What is in no file comes last.
+        list.sort_by_key(|diagnostic| {
+            diagnostic.span.map_or((true, 0, 0), |span| (false, span.file, span.start))
+        });
         let items = list.into_iter().map(|diagnostic| Item::new(diagnostic, files)).collect();
         Report { items }
     }

@@ -44,7 +44,7 @@ pub struct Component {
     pub kind: String,
     /// Where the type stands.
     pub kind_span: Span,
-    /// `inputs`, each with its place; empty for a source, never for others.
+    /// `inputs`, each with its place; empty for a source, and where they had a mistake, which is already noted.
     pub inputs: Vec<(String, Span)>,
     /// Everything but `type` and `inputs`.
     pub options: Table,
