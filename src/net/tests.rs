@@ -74,19 +74,10 @@ fn tls(folder: &std::path::Path) -> (ServerTls, ClientTls) {
     (ServerTls::load(&server).unwrap(), ClientTls::load(&client).unwrap())
 }
 
-/// Waits until the kernel has something for this side: bytes, or the end.
-async fn arrived(stream: &Stream) {
-    let fd = tokio::io::unix::AsyncFd::try_with_interest(
-        std::os::fd::AsFd::as_fd(stream).try_clone_to_owned().unwrap(),
-        tokio::io::Interest::READABLE,
-    );
-    fd.unwrap().readable().await.unwrap().clear_ready();
-}
-
 /// Looks for the end whenever there is something to look at.
 async fn closes(stream: &mut Stream) {
     while !stream.peer_closed().await {
-        arrived(stream).await;
+        stream.arrived().await;
     }
 }
 
@@ -114,7 +105,7 @@ async fn the_end_of_the_peer_is_seen_before_the_next_write() {
     for (name, mut ours, mut theirs) in pairs().await {
         assert!(!ours.peer_closed().await, "{name}");
         theirs.write_all(b"nobody reads this").await.unwrap();
-        arrived(&ours).await;
+        ours.arrived().await;
         assert!(!ours.peer_closed().await, "{name}");
         theirs.half_close().await.unwrap();
         closes(&mut ours).await;
@@ -127,7 +118,7 @@ async fn a_peer_that_vanishes_or_resets_is_seen_too() {
     for (name, mut ours, theirs) in pairs().await {
         // An unread byte makes TCP answer the close with a reset.
         ours.write_all(b"unread").await.unwrap();
-        arrived(&theirs).await;
+        theirs.arrived().await;
         drop(theirs);
         closes(&mut ours).await;
         assert!(ours.peer_closed().await, "{name}");
