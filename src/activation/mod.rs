@@ -12,7 +12,7 @@ mod socket_file;
 #[cfg(test)]
 mod tests;
 
-pub use claim::{Review, STORE_NAME, STORE_PREFIX, Use};
+pub use claim::{API_NAME, Review, STORE_NAME, STORE_PREFIX, Use};
 pub use inherited::{Inherited, Origin, Passed};
 pub use listener::{Accepted, Datagram, Listener, Peer, Sender};
 pub use listeners::{HandedOver, Listeners, Wanted};

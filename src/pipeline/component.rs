@@ -74,6 +74,15 @@ pub trait SourceSpec: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Looks for what a build would miss, certificates for example; binds nothing, creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// What is missing or wrong.
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Must an old one have ended before a new one with the same name starts? True for those that keep a place in
     /// what they read; false for those that share a listener meanwhile, so that nothing is refused.
     fn exclusive(&self) -> bool {
@@ -124,6 +133,15 @@ pub trait TransformSpec: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Looks for what a build would miss, certificates for example; binds nothing, creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// What is missing or wrong.
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Makes the function.
     ///
     /// # Errors
@@ -159,6 +177,15 @@ pub trait SinkSpec: fmt::Debug + Send + Sync {
     /// Files it reads at its start.
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// Looks for what a build would miss, certificates for example; binds nothing, creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// What is missing or wrong.
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
     }
 
     /// Opens what is needed; starts nothing.

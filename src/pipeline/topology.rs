@@ -498,6 +498,12 @@ impl Pipeline {
     }
 }
 
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("diff", &self.diff).finish_non_exhaustive()
+    }
+}
+
 impl Prepared {
     /// The health checks of the sinks that are new or made anew: name and outcome, each within
     /// [`HEALTHCHECK_LIMIT`].

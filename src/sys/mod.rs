@@ -4,3 +4,4 @@
 
 pub mod fds;
 pub mod passed;
+pub mod process;
