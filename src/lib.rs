@@ -4,3 +4,5 @@
 pub mod base;
 pub mod event;
 pub mod lifecycle;
+pub mod observability;
+pub mod sys;

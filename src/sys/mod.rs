@@ -1,0 +1,5 @@
+//! The one door to the operating system.
+//!
+//! Uses: nothing.
+
+pub mod poll;
