@@ -1,5 +1,8 @@
-//! The one door to the operating system.
+//! The contract with the operating system: every `unsafe`, every `libc`, every `cfg(target_os)` is in here.
 //!
-//! Uses: nothing.
+//! Uses: base.
 
+pub mod fds;
+pub mod passed;
 pub mod poll;
+pub mod process;

@@ -1,0 +1,23 @@
+//! Sources → transforms → sinks: moves events, and changes while it moves them.
+//!
+//! Uses: base, config, event, activation, net, observability.
+//!
+//! A [`Plan`] is what should run, checked. [`Pipeline`] makes it so: start, reload and stop are the same verb,
+//! [`Pipeline::apply`], with another plan.
+
+pub mod buffer;
+pub mod component;
+mod diff;
+pub mod kinds;
+pub mod outlet;
+mod plan;
+pub mod sinks;
+pub mod sources;
+mod status;
+mod tasks;
+mod topology;
+pub mod transforms;
+
+pub use plan::{OutputId, Plan, Planned, Role, Spec};
+pub use status::{ComponentStatus, Snapshot};
+pub use topology::{Applied, Ended, HEALTHCHECK_LIMIT, Pipeline, Prepared};
