@@ -1,6 +1,7 @@
 //! A record as one JSON object on one line, for programs.
 //!
-//! Pure. Format.
+//! Pure.
+//! Format.
 //!
 //! `timestamp`, `level`, `target` and `message` are always there, the fields beside them. A field with one of those
 //! names gets a `_` behind it.
