@@ -4,4 +4,5 @@
 
 pub mod fds;
 pub mod passed;
+pub mod poll;
 pub mod process;
