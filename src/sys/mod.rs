@@ -6,3 +6,4 @@ pub mod fds;
 pub mod passed;
 pub mod poll;
 pub mod process;
+pub mod usage;
