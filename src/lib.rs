@@ -9,3 +9,7 @@ pub mod activation;
 pub mod observability;
 pub mod net;
 pub mod pipeline;
+pub mod lifecycle;
+pub mod api;
+pub mod daemon;
+pub mod cli;

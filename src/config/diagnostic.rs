@@ -9,6 +9,9 @@ use std::{
 
 use super::node::Span;
 
+/// How many errors, and how many warnings, are kept: a file that is no configuration at all has any number.
+const MAX: usize = 200;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
@@ -102,8 +105,14 @@ impl Diagnostics {
     fn add(&self, severity: Severity, span: Option<Span>, message: String, help: Option<String>) {
         let diagnostic = Diagnostic { severity, span, message, help };
         let mut list = self.list.borrow_mut();
-        if !list.contains(&diagnostic) {
-            list.push(diagnostic);
+        match list.iter().filter(|other| other.severity == severity).count() {
+            0..MAX if list.contains(&diagnostic) => {}
+            0..MAX => list.push(diagnostic),
+            MAX => {
+                let message = format!("there are more than {MAX} like the above; the others are not shown");
+                list.push(Diagnostic { severity, span: None, message, help: None });
+            }
+            _ => {}
         }
     }
 }

@@ -147,13 +147,14 @@ impl<'a> Fields<'a> {
 
     /// Notes each option that nobody asked for.
     pub fn finish(mut self) {
+        let absent: Vec<_> = self.asked.iter().copied().filter(|asked| !self.has(asked)).collect();
         for entry in self.table {
             let name = &entry.name;
             if self.asked.iter().any(|asked| asked == name) {
                 continue;
             }
             // What is not there yet was more probably meant.
-            let near = nearest(name, self.asked.iter().copied().filter(|asked| !self.has(asked)));
+            let near = nearest(name, absent.iter().copied());
             self.missing.retain(|missing| Some(*missing) != near);
             let near = near.or_else(|| nearest(name, self.asked.iter().copied()));
             let place =

@@ -200,3 +200,74 @@ fn matches(pattern: &str, diagnostics: &Diagnostics) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn no_env(_: &str) -> Option<String> {
+        None
+    }
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write_atomic(&folder.path().join(name), text.as_bytes()).unwrap();
+        }
+        folder
+    }
+
+    /// Loads `patterns` of `folder`; returns the files read and the report, the folder's own name left out.
+    fn check(folder: &tempfile::TempDir, patterns: &[&str]) -> (Vec<String>, String) {
+        let paths = patterns.iter().map(|pattern| folder.path().join(pattern)).collect();
+        let draft = load(&Origin { paths }, &no_env);
+        let root = format!("{}/", folder.path().display());
+        let local = |text: String| text.replace(&root, "");
+        let files = draft.watched.files.iter().map(|file| local(file.display().to_string())).collect();
+        (files, draft.finish().map_or_else(|report| local(report.to_string()), |_| String::new()))
+    }
+
+    #[test]
+    fn a_pattern_is_expanded_sorted_and_each_file_read_once() {
+        let folder = folder(&[("b.toml", ""), ("a.toml", ""), (".a.toml.swp", "]"), ("c.txt", "]")]);
+        std::fs::create_dir(folder.path().join("d.toml")).unwrap();
+        let (files, report) = check(&folder, &["b.toml", "*.toml", "a.toml", "./a.toml"]);
+        assert_eq!(files, ["b.toml", "a.toml"]);
+        assert_eq!(report, "");
+        let origin = Origin { paths: vec![folder.path().join("*.toml")] };
+        assert_eq!(load(&origin, &no_env).watched.folders, [folder.path()]);
+    }
+
+    #[test]
+    fn a_pattern_without_a_match_is_an_error() {
+        let (_, report) = check(&folder(&[]), &["*.toml"]);
+        assert!(report.contains("no file matches") && report.ends_with("1 error"), "{report}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_and_the_rest_is_checked() {
+        let folder = folder(&[("a.toml", "x = 1")]);
+        fs::write_atomic(&folder.path().join("bytes.toml"), b"a = 1\nb = '\xff'\n").unwrap();
+        let (files, report) = check(&folder, &["none.toml", "bytes.toml", "a.toml"]);
+        assert_eq!(files.len(), 3);
+        assert!(report.contains("cannot read none.toml: no such file or directory"), "{report}");
+        assert!(report.contains("bytes.toml: byte 12 (in line 2) is not UTF-8"), "{report}");
+        assert!(report.contains("a.toml:1:1: error: unknown option `x`"), "{report}");
+        assert!(report.ends_with("3 errors in a.toml"), "{report}");
+    }
+
+    #[test]
+    fn a_file_that_looks_like_a_pattern_is_a_file() {
+        let folder = folder(&[("[a].toml", "")]);
+        assert_eq!(check(&folder, &["[a].toml"]), (vec!["[a].toml".to_owned()], String::new()));
+    }
+
+    #[test]
+    fn an_enormous_file_is_refused() {
+        let folder = folder(&[]);
+        let file = std::fs::File::create(folder.path().join("big.toml")).unwrap();
+        file.set_len(MAX_FILE_BYTES + 1).unwrap();
+        let (_, report) = check(&folder, &["big.toml"]);
+        assert!(report.contains("larger than 16777216 bytes"), "{report}");
+    }
+}

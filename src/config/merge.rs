@@ -13,7 +13,11 @@ pub const ROLES: [&str; 3] = ["sources", "transforms", "sinks"];
 
 /// Adds `more` to `all`. The same option in both is an error, unless the values are the same.
 pub fn merge(all: &mut Table, more: Table, files: &Files, diagnostics: &Diagnostics) {
-    merge_into(all, more, "", files, diagnostics);
+    if all.is_empty() {
+        *all = more;
+    } else {
+        merge_into(all, more, "", files, diagnostics);
+    }
 }
 
 fn merge_into(all: &mut Table, more: Table, path: &str, files: &Files, diagnostics: &Diagnostics) {

@@ -19,6 +19,8 @@ use super::{
 
 /// How deep tables and lists may be nested.
 const MAX_DEPTH: usize = 64;
+/// How many options a table may have: it is searched from the beginning.
+const MAX_ENTRIES: usize = 10_000;
 /// How many dots a key may have. The parser has no bound, and would exhaust the stack.
 const MAX_DOTS: usize = 100;
 
@@ -68,6 +70,10 @@ impl Reader<'_> {
             .collect();
         // The parser sorts by name.
         entries.sort_by_key(|entry| entry.name_span.start);
+        if let Some(entry) = entries.get(MAX_ENTRIES) {
+            self.diagnostics.error(entry.name_span, format!("more than {MAX_ENTRIES} options in one table"));
+            entries.truncate(MAX_ENTRIES);
+        }
         let mut table = Table::default();
         entries.into_iter().for_each(|entry| table.push(entry));
         table
@@ -137,23 +143,30 @@ fn small(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// Where a key has too many dots. Only a guess at TOML's grammar: texts are skipped, everything else is counted.
+/// Where a key has too many dots. Only a guess at TOML's grammar, line by line: texts and comments are skipped, all other
+/// dots count.
 fn too_many_dots(text: &str) -> Option<usize> {
-    let (mut dots, mut quote, mut escaped) = (0, None, false);
+    let (mut dots, mut quote, mut escaped, mut comment, mut before) = (0, None, false, false, 0);
     for (at, byte) in text.bytes().enumerate() {
         match (byte, quote) {
-            (b'\n', _) => (dots, quote, escaped) = (0, None, false),
+            (b'\n', _) => (dots, quote, escaped, comment) = (0, None, false, false),
+            _ if comment => {}
             (_, Some(b'"')) if escaped => escaped = false,
             (b'\\', Some(b'"')) => escaped = true,
             (end, Some(begin)) if end == begin => quote = None,
             (_, Some(_)) => {}
             (b'"' | b'\'', None) => quote = Some(byte),
-            (b'=' | b',' | b'{' | b'[' | b'#', None) => dots = 0,
-            (b'.', None) => dots += 1,
+            (b'#', None) => comment = true,
+            (b'=' | b',' | b'{' | b'[', None) => dots = 0,
+            // Two in a row are no key, but an ellipsis.
+            (b'.', None) => dots = if before == b'.' { 0 } else { dots + 1 },
             _ => {}
         }
         if dots > MAX_DOTS {
             return Some(at);
+        }
+        if byte != b' ' && byte != b'\t' {
+            before = byte;
         }
     }
     None

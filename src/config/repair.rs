@@ -11,8 +11,10 @@ use toml::de::DeTable;
 
 use super::report;
 
-/// How often the text is read.
+/// How often a text is read; a large one, which is hardly a configuration, less often.
 const MAX_ROUNDS: usize = 50;
+const MAX_ROUNDS_LARGE: usize = 3;
+const LARGE: usize = 1 << 20;
 
 /// What is not TOML.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub struct SyntaxError {
 pub fn repair(text: &str) -> (Vec<SyntaxError>, Option<Cow<'_, str>>) {
     let mut repaired = Cow::Borrowed(text);
     let mut errors: Vec<SyntaxError> = Vec::new();
-    for _ in 0..MAX_ROUNDS {
+    for _ in 0..if text.len() < LARGE { MAX_ROUNDS } else { MAX_ROUNDS_LARGE } {
         let Err(error) = DeTable::parse(&repaired) else { return (errors, Some(repaired)) };
         let range = error.span().unwrap_or_default();
         // An error before others is their cause (a bracket that is not closed): they are put back as they were.
@@ -78,7 +80,11 @@ fn never_closed(words: &str, text: &str, range: &Range<usize>) -> Option<Range<u
     if range.start < text.trim_end().len() {
         return None;
     }
-    let quotes = ["'''", "\"\"\""].into_iter().find(|quotes| words.contains(quotes))?;
+    let quotes = match words {
+        _ if words.contains("multi-line literal") => "'''",
+        _ if words.contains("multi-line basic") => "\"\"\"",
+        _ => return None,
+    };
     // The last one: any after the beginning would have closed it.
     text.rfind(quotes).map(|at| at..at + quotes.len())
 }
@@ -129,5 +135,6 @@ mod tests {
     #[test]
     fn a_text_that_is_never_closed_is_shown_where_it_begins() {
         assert_eq!(check("a 1\nb = '''x\nc = 2\n"), (vec![1, 2], None));
+        assert_eq!(check("a 1\nb = \"\"\"x\nc = 2\n"), (vec![1, 2], None));
     }
 }

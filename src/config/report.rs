@@ -108,6 +108,10 @@ struct Excerpt {
 const WIDTH: usize = 100;
 
 fn excerpt(line: &str, start: usize, end: usize) -> Excerpt {
+    // A line may have megabytes: only what is near is looked at.
+    let left = floor(line, start.saturating_sub(8 * WIDTH));
+    let line = &line[left..floor(line, start + 8 * WIDTH)];
+    let (start, end) = (start - left, (end - left).min(line.len()));
     let before: usize = line[..start].chars().map(width).sum();
     let marked: usize = line[start..end].chars().map(width).sum();
     let total = before + marked + line[end..].chars().map(width).sum::<usize>();
@@ -135,7 +139,8 @@ fn excerpt(line: &str, start: usize, end: usize) -> Excerpt {
         shown.insert(0, '…');
     }
     let start = before - skipped + usize::from(from > 0);
-    Excerpt { line: shown, start, length: marked.clamp(1, WIDTH) }
+    let room = shown.chars().map(width).sum::<usize>().saturating_sub(start);
+    Excerpt { line: shown, start, length: marked.min(room).max(1) }
 }
 
 /// Control characters, and those that change the direction of text: a terminal would obey them.
@@ -186,7 +191,10 @@ pub struct Item {
 impl Report {
     /// Works out the places.
     pub fn new(mut list: Vec<Diagnostic>, files: &Files) -> Report {
-        list.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.file, span.start)));
+        // What is in no file comes last.
+        list.sort_by_key(|diagnostic| {
+            diagnostic.span.map_or((true, 0, 0), |span| (false, span.file, span.start))
+        });
         let items = list.into_iter().map(|diagnostic| Item::new(diagnostic, files)).collect();
         Report { items }
     }

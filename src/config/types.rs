@@ -31,6 +31,13 @@ pub struct Config {
     pub warnings: Report,
 }
 
+impl Config {
+    /// Sources, transforms and sinks, in this order.
+    pub fn components(&self) -> impl Iterator<Item = &Component> {
+        self.sources.iter().chain(&self.transforms).chain(&self.sinks)
+    }
+}
+
 /// A source, transform or sink, its own options not yet read.
 #[derive(Debug, Clone)]
 pub struct Component {

@@ -1,7 +1,22 @@
-//! Connections.
+//! Connections: accepted or made, plain or TLS, over TCP or a Unix socket.
 //!
 //! Uses: base, config, sys, activation.
 
-/// How many connections may be open.
-#[derive(Debug, Clone, Default)]
-pub struct ConnectionLimit;
+mod accept;
+mod connect;
+mod limit;
+mod pace;
+mod remote;
+mod stream;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+pub mod tls;
+
+pub use accept::{Acceptor, Connection};
+pub use connect::connect;
+pub use limit::{ConnectionLimit, ConnectionPermit};
+pub use remote::RemoteAddr;
+pub use stream::Stream;
+pub use tls::{ClientTls, ServerTls, TlsOptions};

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::{buffer::Intake, outlet::Outlet};
 use crate::{
-    activation::Listeners,
+    activation::{Listeners, claim::Use},
     base::{addr::ListenAddr, fault::Fault, id::ComponentId},
     event::{Batch, Event, Value},
     net::ConnectionLimit,
@@ -64,14 +64,23 @@ pub trait SourceSpec: fmt::Debug + Send + Sync {
         DataType::Log
     }
 
-    /// Where it listens, if it does: two components cannot share an address.
-    fn listens(&self) -> Option<ListenAddr> {
+    /// Where it listens and what for, if it does: two components cannot share an address.
+    fn listens(&self) -> Option<(Use, ListenAddr)> {
         None
     }
 
     /// Files it reads at its start, certificates for example: when their contents change, a reload rebuilds it.
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// Looks for what a build would miss, certificates for example; binds nothing, creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// What is missing or wrong.
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
     }
 
     /// Must an old one have ended before a new one with the same name starts? True for those that keep a place in
@@ -124,6 +133,15 @@ pub trait TransformSpec: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Looks for what a build would miss, certificates for example; binds nothing, creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// What is missing or wrong.
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Makes the function.
     ///
     /// # Errors
@@ -159,6 +177,15 @@ pub trait SinkSpec: fmt::Debug + Send + Sync {
     /// Files it reads at its start.
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// Looks for what a build would miss, certificates for example; binds nothing, creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// What is missing or wrong.
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
     }
 
     /// Opens what is needed; starts nothing.

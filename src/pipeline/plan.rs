@@ -14,7 +14,7 @@ use super::{
     kinds::{self, Kind},
 };
 use crate::{
-    base::id::ComponentId,
+    base::{fault::Fault, id::ComponentId, text::plural},
     config::{Component, Config, Diagnostics, Fields, Span, Table, fields::nearest},
 };
 
@@ -115,6 +115,19 @@ impl Spec {
         }
     }
 
+    /// Looks for what a build would miss; binds nothing, creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// What is missing or wrong.
+    pub fn check(&self) -> Result<(), Fault> {
+        match self {
+            Spec::Source(spec) => spec.check(),
+            Spec::Transform(spec) => spec.check(),
+            Spec::Sink { spec, .. } => spec.check(),
+        }
+    }
+
     /// Its outputs. A sink has none.
     pub fn ports(&self) -> Vec<Option<String>> {
         match self {
@@ -173,6 +186,12 @@ impl Plan {
     /// The components that take from `output`.
     pub fn consumers<'a>(&'a self, output: &'a OutputId) -> impl Iterator<Item = &'a ComponentId> + 'a {
         self.components.iter().filter(|(_, planned)| planned.inputs.contains(output)).map(|(id, _)| id)
+    }
+
+    /// `2 sources, 1 transform, 1 sink`.
+    pub fn summary(&self) -> String {
+        let roles = [Role::Source, Role::Transform, Role::Sink];
+        roles.map(|role| plural(self.count(role), role.name())).join(", ")
     }
 
     /// How many components play `role`.
@@ -315,7 +334,7 @@ impl Draft<'_> {
             let Spec::Source(spec) = &planned.spec else { continue };
             let Some(address) = spec.listens() else { continue };
             if let Some(first) = users.get(&address) {
-                let message = format!("`{first}` and `{}` cannot both listen on {address}", component.id);
+                let message = format!("`{first}` and `{}` cannot both listen on {}", component.id, address.1);
                 self.diagnostics.error(component.id_span, message);
             }
             users.entry(address).or_insert_with(|| component.id.clone());

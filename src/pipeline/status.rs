@@ -40,16 +40,3 @@ pub struct ComponentStatus {
     /// Errors, by kind.
     pub errors: BTreeMap<&'static str, u64>,
 }
-
-impl Snapshot {
-    /// `3 sources, 1 transform, 2 sinks`.
-    pub fn summary(&self) -> String {
-        let count = |role| self.components.iter().filter(|component| component.role == role).count();
-        let words = [Role::Source, Role::Transform, Role::Sink].map(|role| plural(count(role), role.name()));
-        words.join(", ")
-    }
-}
-
-fn plural(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
-}
