@@ -217,7 +217,7 @@ mod tests {
         value::tests::{maps, values},
     };
     use super::*;
-    use crate::event::{Key, Map, TagValue};
+    use crate::event::TagValue;
     use proptest::prelude::*;
     use vrl::compiler::TimeZone;
 
