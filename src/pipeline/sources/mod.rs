@@ -1,1 +1,5 @@
 //! Where events come from.
+
+pub mod demo;
+pub mod internal_metrics;
+pub mod stdin;

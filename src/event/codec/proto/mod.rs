@@ -2,9 +2,9 @@
 //!
 //! Numbers of all generations of the schema are read; those that every generation knows are written.
 //!
-//! Logs are nearly all the traffic, so they are read ([`read`]) and written ([`write`]) without anything in between,
+//! Logs are nearly all the traffic, so they are read (`read`) and written (`write`) without anything in between,
 //! as long as a log is written the way every known sender writes it. All else goes through the generated types
-//! ([`convert`]), which also decide whether a frame is malformed.
+//! (`convert`), which also decide whether a frame is malformed.
 //!
 //! Pure.
 
