@@ -9,7 +9,7 @@ use crate::{
     config::{Fields, Secs},
     event::{Event, Metric, MetricKind, MetricValue, TagValue, Tags, Timestamp, Value},
     pipeline::component::{BuildContext, DataType, Source, SourceContext, SourceSpec, Task},
-    sys::usage,
+    sys::usage::usage,
 };
 
 /// The options.
@@ -94,7 +94,7 @@ impl InternalMetrics {
         let components = readings
             .into_iter()
             .map(|reading| event(reading.name, reading.tags, reading.value, reading.counter));
-        let own = usage::usage();
+        let own = usage();
         let own = [
             ("process_uptime_seconds", own.uptime_seconds, false),
             ("process_cpu_seconds_total", own.cpu_seconds, true),

@@ -108,34 +108,46 @@ impl RemapSpec {
     fn start(&self, id: &ComponentId) -> Result<Remap, Fault> {
         let program = match &self.program {
             Where::Here(program) => program.clone(),
-            Where::File(path) => Arc::new(load(path, self.timezone, id)?),
+            Where::File(path) => {
+                let (program, warnings) = load(path, self.timezone)?;
+                for warning in warnings {
+                    tracing::warn!(transform = %id, "{warning}");
+                }
+                Arc::new(program)
+            }
         };
         Ok(Remap { runner: Runner::new(program), on: self.on, failures: Failures::new(id) })
     }
 }
 
-/// Reads and compiles the program in `path`.
-fn load(path: &Path, timezone: TimeZone, id: &ComponentId) -> Result<Program, Fault> {
+/// Reads and compiles the program in `path`; returns the warnings too.
+fn load(path: &Path, timezone: TimeZone) -> Result<(Program, Vec<String>), Fault> {
     let bytes = fs::read(path, MAX_SOURCE as u64)?;
     let name = path.display();
     let text = String::from_utf8(bytes)
-        .map_err(|_| Fault::new(Class::Config, format!("`{id}`: {name} is not a text in UTF-8")))?;
+        .map_err(|_| Fault::new(Class::Config, format!("{name} is not a text in UTF-8")))?;
     let (program, problems) = Program::compile(&text, Use::Change, timezone);
-    let mut errors = Vec::new();
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     for problem in problems {
         let (line, column) = line_and_column(&text, problem.at.map_or(0, |at| at.start));
         let help = problem.help.map(|help| format!(" ({help})")).unwrap_or_default();
         let message = format!("{name}:{line}:{column}: {}{help}", problem.message);
-        if problem.error {
-            errors.push(message);
-        } else {
-            tracing::warn!(transform = %id, "{message}");
-        }
+        if problem.error { &mut errors } else { &mut warnings }.push(message);
     }
-    program.ok_or_else(|| Fault::config(format!("the program of `{id}`: {}", errors.join("; "))))
+    match program {
+        Some(program) => Ok((program, warnings)),
+        None => Err(Fault::config(errors.join("; "))),
+    }
 }
 
 impl TransformSpec for RemapSpec {
+    fn check(&self) -> Result<(), Fault> {
+        match &self.program {
+            Where::Here(_) => Ok(()),
+            Where::File(path) => load(path, self.timezone).map(drop),
+        }
+    }
+
     fn ports(&self) -> Vec<String> {
         self.on.reroute_dropped.then(|| DROPPED.to_owned()).into_iter().collect()
     }

@@ -9,5 +9,7 @@ mod options;
 mod run;
 mod target;
 mod template;
+#[cfg(test)]
+mod tests;
 
 pub(in crate::pipeline) use options::read;
