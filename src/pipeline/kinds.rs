@@ -38,7 +38,32 @@ pub const SOURCES: &[Kind<dyn SourceSpec>] = &[
 ];
 
 /// All transforms.
-pub const TRANSFORMS: &[Kind<dyn TransformSpec>] = &[];
+pub const TRANSFORMS: &[Kind<dyn TransformSpec>] = &[
+    Kind {
+        name: "filter",
+        aliases: &[],
+        about: "passes on events that meet a condition",
+        read: transforms::filter::FilterSpec::read,
+    },
+    Kind {
+        name: "remap",
+        aliases: &[],
+        about: "changes events with a program in VRL",
+        read: transforms::remap::RemapSpec::read,
+    },
+    Kind {
+        name: "route",
+        aliases: &[],
+        about: "sends events to named outputs, by conditions",
+        read: transforms::route::RouteSpec::read,
+    },
+    Kind {
+        name: "sample",
+        aliases: &[],
+        about: "passes on one of so many logs",
+        read: transforms::sample::SampleSpec::read,
+    },
+];
 
 /// All sinks.
 pub const SINKS: &[Kind<dyn SinkSpec>] = &[
