@@ -136,13 +136,26 @@ impl Map {
     }
 }
 
+impl From<Vec<(Key, Value)>> for Map {
+    /// Takes fields in any order; of those with the same name the last one counts. No slower for an unlucky order.
+    fn from(mut entries: Vec<(Key, Value)>) -> Self {
+        if !entries.is_sorted_by(|(name, _), (next, _)| name < next) {
+            entries.sort_by(|(name, _), (next, _)| name.cmp(next));
+            entries.dedup_by(|later, kept| {
+                let same = later.0 == kept.0;
+                if same {
+                    std::mem::swap(later, kept);
+                }
+                same
+            });
+        }
+        Map { entries }
+    }
+}
+
 impl FromIterator<(Key, Value)> for Map {
     fn from_iter<I: IntoIterator<Item = (Key, Value)>>(entries: I) -> Self {
-        let mut map = Map::new();
-        for (name, value) in entries {
-            map.insert(name, value);
-        }
-        map
+        Map::from(entries.into_iter().collect::<Vec<_>>())
     }
 }
 
@@ -175,6 +188,18 @@ mod tests {
                 prop_assert_eq!(ours.len(), model.len());
                 prop_assert!(ours.iter().map(|(name, value)| (name.as_str(), value)).eq(model.iter().map(|(n, v)| (n.as_str(), v))));
             }
+        }
+
+        #[test]
+        fn a_map_of_fields_in_any_order_is_the_map_of_their_insertions(
+            fields in proptest::collection::vec(("[a-e]{1,2}", any::<i64>()), 0..40),
+        ) {
+            let mut inserted = Map::new();
+            for (name, number) in &fields {
+                inserted.insert(&**name, *number);
+            }
+            let collected: Map = fields.into_iter().map(|(name, number)| (name.into(), number.into())).collect();
+            prop_assert_eq!(collected, inserted);
         }
     }
 }
