@@ -9,8 +9,10 @@ mod inherited;
 mod listener;
 mod listeners;
 mod socket_file;
+#[cfg(test)]
+mod tests;
 
-pub use claim::{API_NAME, STORE_NAME, STORE_PREFIX};
+pub use claim::{API_NAME, Review, STORE_NAME, STORE_PREFIX, Use};
 pub use inherited::{Inherited, Origin, Passed};
 pub use listener::{Accepted, Datagram, Listener, Peer, Sender};
 pub use listeners::{HandedOver, Listeners, Wanted};

@@ -10,6 +10,8 @@ mod remote;
 mod stream;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 
 pub use accept::{Acceptor, Connection};

@@ -1,6 +1,4 @@
 //! What an error of `accept` means, and how long to wait after it.
-//!
-//! Pure.
 
 use std::{io, time::Duration};
 

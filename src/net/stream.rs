@@ -187,6 +187,12 @@ impl Stream {
         }
     }
 
+    /// Waits until the kernel has something for this side: bytes, or the end.
+    #[cfg(test)]
+    pub(super) async fn arrived(&self) {
+        self.transport().readable().await.expect("a stream of this runtime");
+    }
+
     /// One read that does not wait.
     async fn discard_now(&mut self) -> Poll<io::Result<usize>> {
         let mut bytes = [0; 4096];

@@ -22,11 +22,12 @@ pub fn take() -> io::Result<Vec<(String, OwnedFd)>> {
     if TAKEN.swap(true, Ordering::SeqCst) {
         return Ok(Vec::new());
     }
-    // Checks LISTEN_PID, that each is open, and that there are as many names as descriptors.
-    let named: Vec<(RawFd, String)> = sd_notify::listen_fds_with_names()?.collect();
-    if named.is_empty() || !meant_for_this_process() {
+    // Checks LISTEN_PID and that each is open.
+    if sd_notify::listen_fds()?.len() == 0 || !meant_for_this_process() {
         return Ok(Vec::new());
     }
+    // Asked only now: names left over by a former taker, without descriptors, would be an error.
+    let named: Vec<(RawFd, String)> = sd_notify::listen_fds_with_names()?.collect();
     let mut passed = listenfd::ListenFd::from_env();
     let mut taken = Vec::new();
     for (index, (number, name)) in named.into_iter().enumerate() {

@@ -143,3 +143,80 @@ impl fmt::Debug for TlsOptions {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Diagnostics, Files, Report, parse::parse};
+
+    type Reader = fn(&mut Fields<'_>) -> Option<TlsOptions>;
+
+    /// What is read, and everything that is said about it.
+    fn read(read: Reader, text: &str) -> (Option<TlsOptions>, Vec<String>) {
+        let mut files = Files::default();
+        let file = files.add("test.toml", text);
+        let diagnostics = Diagnostics::default();
+        let table = parse(&files, file, &|_| None, &diagnostics);
+        let mut fields = Fields::new(&table, crate::config::Span::default(), "sources.in", &diagnostics);
+        let options = read(&mut fields);
+        fields.finish();
+        let report = Report::new(diagnostics.into_list(), &files);
+        (options, report.iter().map(|item| item.message.clone()).collect())
+    }
+
+    #[test]
+    fn everything_of_a_source_is_read() {
+        let text = r#"
+            tls.ca_path = "/a"
+            tls.crt_path = "/b"
+            tls.enabled = true
+            tls.key_pass = "secret"
+            tls.key_path = "/c"
+            tls.verify_certificate = true
+        "#;
+        let (options, said) = read(TlsOptions::read_server, text);
+        let options = options.unwrap();
+        assert_eq!(said, [""; 0]);
+        assert_eq!(options.files(), ["/a", "/b", "/c"].map(PathBuf::from));
+        assert!(options.verify_certificate);
+        assert!(!format!("{options:?}").contains("secret"));
+    }
+
+    #[test]
+    fn the_defaults_differ_for_sources_and_sinks() {
+        let text = "tls = { enabled = true, crt_file = '/b', key_file = '/c' }";
+        assert!(!read(TlsOptions::read_server, text).0.unwrap().verify_certificate);
+        let sink = read(TlsOptions::read_client, text).0.unwrap();
+        assert!(sink.verify_certificate && sink.verify_hostname && !sink.ca_only);
+        assert_eq!(sink.files(), ["/b", "/c"].map(PathBuf::from));
+        assert!(read(TlsOptions::read_client, "tls.enabled = true").0.is_some());
+    }
+
+    #[test]
+    fn without_enabled_there_is_no_tls_and_a_warning_where_it_looks_forgotten() {
+        assert_eq!(read(TlsOptions::read_server, ""), (None, vec![]));
+        assert_eq!(read(TlsOptions::read_server, "tls.enabled = false\ntls.crt_path = '/b'"), (None, vec![]));
+        let said = "[sources.in.tls] has no `enabled = true`: connections are not encrypted";
+        assert_eq!(read(TlsOptions::read_server, "tls.crt_path = '/b'"), (None, vec![said.to_owned()]));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let check = |reader: Reader, text: &str, expected: &str| {
+            assert_eq!(read(reader, &format!("tls.enabled = true\n{text}")).1, [expected], "{text}");
+        };
+        let server = TlsOptions::read_server;
+        check(server, "", "[sources.in.tls] is enabled without a certificate");
+        let verify = "tls.crt_path = '/b'\ntls.verify_certificate = true";
+        check(server, verify, "[sources.in.tls] verifies certificates of clients but trusts nobody");
+        let both = "tls.crt_path = '/b'\ntls.crt_file = '/b'";
+        check(server, both, "`crt_path` and `crt_file` are the same option");
+        let hostname = "tls.crt_path = '/b'\ntls.verify_hostname = true";
+        check(server, hostname, "unknown option `verify_hostname` in [sources.in.tls]");
+        let client = TlsOptions::read_client;
+        check(client, "tls.ca_only = true", "[sources.in.tls] has `ca_only = true` and trusts nobody");
+        check(client, "tls.key_path = '/c'", "[sources.in.tls] has `key_path` but no `crt_path`");
+        let open = "[sources.in.tls] does not verify certificates: anybody can read along";
+        check(client, "tls.verify_certificate = false", open);
+    }
+}
