@@ -1,6 +1,6 @@
 //! Sources → transforms → sinks: moves events, and changes while it moves them.
 //!
-//! Uses: base, config, event, activation, net, observability.
+//! Uses: base, config, event, sys, activation, net, observability.
 //!
 //! A [`Plan`] is what should run, checked. [`Pipeline`] makes it so: start, reload and stop are the same verb,
 //! [`Pipeline::apply`], with another plan.
@@ -8,6 +8,7 @@
 pub mod buffer;
 pub mod component;
 mod diff;
+pub mod encoding;
 pub mod kinds;
 pub mod outlet;
 mod plan;
