@@ -2,7 +2,7 @@
 
 use super::{
     component::{SinkSpec, SourceSpec, TransformSpec},
-    sinks, sources, transforms,
+    sinks, sources,
 };
 use crate::config::Fields;
 
@@ -20,13 +20,39 @@ pub struct Kind<S: ?Sized> {
 }
 
 /// All sources.
-pub const SOURCES: &[Kind<dyn SourceSpec>] = &[];
+pub const SOURCES: &[Kind<dyn SourceSpec>] = &[
+    Kind {
+        name: "qovery",
+        aliases: &["vector"],
+        about: "events from other machines' `qovery` sinks",
+        read: sources::qovery::read,
+    },
+    Kind {
+        name: "socket",
+        aliases: &[],
+        about: "lines or datagrams over TCP, UDP or a Unix socket",
+        read: sources::socket::read,
+    },
+];
 
 /// All transforms.
 pub const TRANSFORMS: &[Kind<dyn TransformSpec>] = &[];
 
 /// All sinks.
-pub const SINKS: &[Kind<dyn SinkSpec>] = &[];
+pub const SINKS: &[Kind<dyn SinkSpec>] = &[
+    Kind {
+        name: "qovery",
+        aliases: &["vector"],
+        about: "events to another machine's `qovery` source",
+        read: sinks::qovery::read,
+    },
+    Kind {
+        name: "socket",
+        aliases: &[],
+        about: "lines or datagrams over TCP, UDP or a Unix socket",
+        read: sinks::socket::read,
+    },
+];
 
 /// The kind called `name`.
 pub fn find<S: ?Sized>(kinds: &'static [Kind<S>], name: &str) -> Option<&'static Kind<S>> {

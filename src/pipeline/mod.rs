@@ -10,12 +10,15 @@ pub mod component;
 mod diff;
 pub mod encoding;
 pub mod kinds;
+pub mod lines;
 pub mod outlet;
 mod plan;
 pub mod sinks;
 pub mod sources;
 mod status;
 mod tasks;
+#[cfg(test)]
+pub(crate) mod testing;
 mod topology;
 pub mod transforms;
 

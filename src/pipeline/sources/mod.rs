@@ -1,1 +1,8 @@
 //! Where events come from.
+
+pub(in crate::pipeline) mod connections;
+mod conversation;
+pub mod qovery;
+mod receive;
+mod seldom;
+pub mod socket;
