@@ -81,7 +81,7 @@ $(assets)/test.deb: $(tools)/bin/cargo-deb
 	@echo "building qovery and a package of it for the tests"
 	@$(CARGO) build --locked
 	@$(MAKE) --no-print-directory binary=target/debug/qovery generated
-	@PATH="$(tools)/bin:$$PATH" $(CARGO) deb --no-build --locked --profile dev --fast --quiet --output $(assets)/test.deb
+	@PATH="$(tools)/bin:$$PATH" $(CARGO) deb --no-build --locked --profile dev --fast --compress-type gz --quiet --output $(assets)/test.deb
 
 # Manual and completions, as the binary itself prints them.
 generated:

@@ -32,7 +32,7 @@ pub struct Wanted {
     pub addr: ListenAddr,
 }
 
-/// A socket on its way to a successor, which builds its [`Inherited`] from them, in this order.
+/// A socket on its way to a successor, which builds its [`Inherited`](super::Inherited) from them, in this order.
 #[derive(Debug)]
 pub struct HandedOver {
     /// How the successor must see it.

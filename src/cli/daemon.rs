@@ -1,10 +1,14 @@
 //! `qovery` without a command: the daemon.
 
-use super::{args::DaemonArgs, print, validate};
+use super::{
+    args::{Color, DaemonArgs, LogFormat},
+    print, validate,
+};
 use crate::{
     activation::Inherited,
     config::Origin,
-    daemon::{Background, Options, Server, into_background},
+    daemon::{Background, Options, Server, environment::variable, into_background},
+    observability as log,
 };
 
 pub(super) fn run(args: DaemonArgs) -> u8 {
@@ -45,5 +49,29 @@ pub(super) fn run(args: DaemonArgs) -> u8 {
     } else {
         None
     };
+    // Starts a thread, so not before; dropped last, so that the last words are written.
+    let _log = match log::init(&log_options(&args)) {
+        Ok(log) => log,
+        Err(error) => return print::error(&error.to_string(), 71),
+    };
+    log::log_panics();
     server.run_forever().code()
+}
+
+fn log_options(args: &DaemonArgs) -> log::Options {
+    let options = log::Options {
+        level: log::Level::from_counts(args.quiet, args.verbose),
+        format: args.log_format.map(|format| match format {
+            LogFormat::Text => log::Format::Text,
+            LogFormat::Json => log::Format::Json,
+            LogFormat::Journald => log::Format::Journald,
+        }),
+        color: match args.color {
+            Color::Auto => log::Color::Auto,
+            Color::Always => log::Color::Always,
+            Color::Never => log::Color::Never,
+        },
+        ..log::Options::default()
+    };
+    options.with_environment(variable)
 }

@@ -157,6 +157,10 @@ impl Applying {
 impl Ready {
     /// Takes it into use.
     pub(super) fn take(self, pipeline: &mut Pipeline) -> (Applied, Config, Watched) {
+        if !self.prepared.unused_sockets.is_empty() {
+            let sockets = self.prepared.unused_sockets.join(", ");
+            warn!(sockets, "no source takes these passed sockets: who connects to them is never answered");
+        }
         (pipeline.commit(self.prepared), self.config, self.watched)
     }
 }

@@ -238,8 +238,8 @@ impl Daemon {
                     kept = applied.kept,
                     "the configuration is in use"
                 );
-                if !config.warnings.is_empty() {
-                    warn!("{}", config.warnings);
+                for warning in config.warnings.to_string().lines() {
+                    warn!("{warning}");
                 }
                 self.global = config.global;
                 self.follow(watched);
@@ -256,12 +256,12 @@ impl Daemon {
     fn on_refused(&mut self, refused: Refused) -> Exit {
         let Refused { reasons, exit, watched } = refused;
         let first = !self.shown.is_configured();
-        for reason in &reasons {
-            if first {
-                error!("{reason}");
-            } else {
-                error!("{reason}, keeping the former configuration");
-            }
+        // A report of a file is one reason of several lines.
+        for line in reasons.iter().flat_map(|reason| reason.lines()) {
+            error!("{line}");
+        }
+        if !first {
+            error!("the configuration was refused, the former one runs on");
         }
         if first {
             self.notifier.failure(None, reasons.first().map_or("", String::as_str));

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::{buffer::Intake, outlet::Outlet};
 use crate::{
-    activation::Listeners,
+    activation::{Listeners, claim::Use},
     base::{addr::ListenAddr, fault::Fault, id::ComponentId},
     event::{Batch, Event, Value},
     net::ConnectionLimit,
@@ -64,8 +64,8 @@ pub trait SourceSpec: fmt::Debug + Send + Sync {
         DataType::Log
     }
 
-    /// Where it listens, if it does: two components cannot share an address.
-    fn listens(&self) -> Option<ListenAddr> {
+    /// Where it listens and what for, if it does: two components cannot share an address.
+    fn listens(&self) -> Option<(Use, ListenAddr)> {
         None
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     component::{SinkSpec, SourceSpec, TransformSpec},
-    sinks, sources,
+    sinks, sources, transforms,
 };
 use crate::config::Fields;
 
@@ -21,6 +21,13 @@ pub struct Kind<S: ?Sized> {
 
 /// All sources.
 pub const SOURCES: &[Kind<dyn SourceSpec>] = &[
+    Kind { name: "demo", aliases: &["demo_logs"], about: "made-up lines", read: sources::demo::read },
+    Kind {
+        name: "internal_metrics",
+        aliases: &[],
+        about: "what the daemon counts about itself",
+        read: sources::internal_metrics::read,
+    },
     Kind {
         name: "qovery",
         aliases: &["vector"],
@@ -33,13 +40,52 @@ pub const SOURCES: &[Kind<dyn SourceSpec>] = &[
         about: "lines or datagrams over TCP, UDP or a Unix socket",
         read: sources::socket::read,
     },
+    Kind { name: "stdin", aliases: &[], about: "lines from standard input", read: sources::stdin::read },
 ];
 
 /// All transforms.
-pub const TRANSFORMS: &[Kind<dyn TransformSpec>] = &[];
+pub const TRANSFORMS: &[Kind<dyn TransformSpec>] = &[
+    Kind {
+        name: "filter",
+        aliases: &[],
+        about: "passes on events that meet a condition",
+        read: transforms::filter::FilterSpec::read,
+    },
+    Kind {
+        name: "remap",
+        aliases: &[],
+        about: "changes events with a program in VRL",
+        read: transforms::remap::RemapSpec::read,
+    },
+    Kind {
+        name: "route",
+        aliases: &[],
+        about: "sends events to named outputs, by conditions",
+        read: transforms::route::RouteSpec::read,
+    },
+    Kind {
+        name: "sample",
+        aliases: &[],
+        about: "passes on one of so many logs",
+        read: transforms::sample::SampleSpec::read,
+    },
+];
 
 /// All sinks.
 pub const SINKS: &[Kind<dyn SinkSpec>] = &[
+    Kind {
+        name: "blackhole",
+        aliases: &[],
+        about: "takes everything, keeps nothing",
+        read: sinks::blackhole::read,
+    },
+    Kind {
+        name: "console",
+        aliases: &[],
+        about: "lines on standard output or error",
+        read: sinks::console::read,
+    },
+    Kind { name: "file", aliases: &[], about: "lines of files", read: sinks::file::read },
     Kind {
         name: "qovery",
         aliases: &["vector"],

@@ -2,8 +2,8 @@
 //!
 //! Uses: base, config, event, sys, activation, net, observability.
 //!
-//! A [`Plan`] is what should run, checked. [`Pipeline`] makes it so: start, reload and stop are the same verb,
-//! [`Pipeline::apply`], with another plan.
+//! A [`Plan`] is what should run, checked. [`Pipeline::prepare`] builds what is new in it and touches nothing that runs;
+//! [`Pipeline::commit`] makes it so. Start, reload and stop are the same verb with another plan.
 
 pub mod buffer;
 pub mod component;

@@ -334,7 +334,7 @@ impl Draft<'_> {
             let Spec::Source(spec) = &planned.spec else { continue };
             let Some(address) = spec.listens() else { continue };
             if let Some(first) = users.get(&address) {
-                let message = format!("`{first}` and `{}` cannot both listen on {address}", component.id);
+                let message = format!("`{first}` and `{}` cannot both listen on {}", component.id, address.1);
                 self.diagnostics.error(component.id_span, message);
             }
             users.entry(address).or_insert_with(|| component.id.clone());

@@ -25,7 +25,7 @@ use super::{
     tasks::{self, Consumer, Predecessor},
 };
 use crate::{
-    activation::Listeners,
+    activation::{Listeners, Wanted},
     base::{fault::Fault, fs, id::ComponentId},
     observability::metrics::ComponentMetrics,
 };
@@ -111,6 +111,8 @@ pub struct Prepared {
     diff: Diff,
     identities: BTreeMap<ComponentId, Identity>,
     built: BTreeMap<ComponentId, Built>,
+    /// Sockets that were passed to this process and that nobody takes.
+    pub unused_sockets: Vec<String>,
 }
 
 enum Built {
@@ -164,7 +166,11 @@ impl Pipeline {
         difference.keep = keep;
         difference.rebuild.extend::<Vec<_>>(closed);
 
-        let mut faults = Vec::new();
+        let review = self.listeners.review(&wanted(&plan));
+        let mut faults = review.errors;
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         let mut built = BTreeMap::new();
         for id in difference.add.iter().chain(&difference.rebuild) {
             match self.build(id, &plan.components[id]) {
@@ -178,7 +184,7 @@ impl Pipeline {
         if !faults.is_empty() {
             return Err(faults);
         }
-        Ok(Prepared { plan, diff: difference, identities, built })
+        Ok(Prepared { plan, diff: difference, identities, built, unused_sockets: review.unused })
     }
 
     /// Has it stopped taking events, while the plan has a producer for it that is new or made anew?
@@ -521,6 +527,18 @@ impl Prepared {
     pub fn changes_nothing(&self) -> bool {
         self.diff.add.is_empty() && self.diff.rebuild.is_empty() && self.diff.remove.is_empty()
     }
+}
+
+/// Where the sources of a plan listen.
+fn wanted(plan: &Plan) -> Vec<Wanted> {
+    let wish = |(id, planned): (&ComponentId, &Planned)| match &planned.spec {
+        Spec::Source(spec) => {
+            let (usage, addr) = spec.listens()?;
+            Some(Wanted { who: format!("source `{id}`"), usage, addr })
+        }
+        Spec::Transform(_) | Spec::Sink { .. } => None,
+    };
+    plan.components.iter().filter_map(wish).collect()
 }
 
 fn buffer_of(spec: &Spec) -> Memory {

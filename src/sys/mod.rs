@@ -4,4 +4,6 @@
 
 pub mod fds;
 pub mod passed;
+pub mod poll;
 pub mod process;
+pub mod usage;

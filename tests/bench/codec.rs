@@ -18,8 +18,8 @@ use qovery::event::{
     },
 };
 
-/// So many of each make one round; large enough that they do not stay in the nearest cache, as in real life.
-const EVENTS: usize = 1000;
+/// So many of each are one batch: about what one read from a socket brings.
+const EVENTS: usize = 200;
 const ROUND: Duration = Duration::from_millis(50);
 const ROUNDS: usize = 20;
 
@@ -141,13 +141,13 @@ fn lines() {
     });
 }
 
-/// Runs `thousand` for a while, in rounds, and prints the best one: the others were disturbed.
-fn row(name: &str, bytes: usize, mut thousand: impl FnMut()) {
+/// Runs `batch` for a while, in rounds, and prints the best one: the others were disturbed.
+fn row(name: &str, bytes: usize, mut batch: impl FnMut()) {
     let best = (0..ROUNDS).map(|_| {
         let start = Instant::now();
         let mut runs = 0_u32;
         while start.elapsed() < ROUND {
-            thousand();
+            batch();
             runs += 1;
         }
         start.elapsed() / runs

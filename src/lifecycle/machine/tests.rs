@@ -32,19 +32,15 @@ fn name(lifecycle: &Lifecycle) -> &'static str {
         Phase::Reloading { again: false } => "reloading",
         Phase::Reloading { again: true } => "reloading*",
         Phase::HandingOver { .. } => "handing over",
-        Phase::Closing { exit, .. } => match exit {
-            Exit::Finished => "closing 0",
-            Exit::HandedOver => "closing 0'",
-            Exit::Stopped => "closing 1",
-            _ => "closing err",
-        },
-        Phase::Flushing { exit, .. } => match exit {
-            Exit::Finished => "flushing 0",
-            Exit::HandedOver => "flushing 0'",
-            Exit::Stopped => "flushing 1",
-            Exit::Late => "flushing 75",
-            _ => "flushing err",
-        },
+        Phase::Closing { exit: Exit::Finished, .. } => "closing 0",
+        Phase::Closing { exit: Exit::HandedOver, .. } => "closing 0'",
+        Phase::Closing { exit: Exit::Stopped, .. } => "closing 1",
+        Phase::Closing { .. } => "closing err",
+        Phase::Flushing { exit: Exit::Finished, .. } => "flushing 0",
+        Phase::Flushing { exit: Exit::HandedOver, .. } => "flushing 0'",
+        Phase::Flushing { exit: Exit::Stopped, .. } => "flushing 1",
+        Phase::Flushing { exit: Exit::Late, .. } => "flushing 75",
+        Phase::Flushing { .. } => "flushing err",
         Phase::Exited => "exited",
     }
 }

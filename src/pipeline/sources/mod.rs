@@ -2,7 +2,10 @@
 
 pub(in crate::pipeline) mod connections;
 mod conversation;
+pub mod demo;
+pub mod internal_metrics;
 pub mod qovery;
 mod receive;
 mod seldom;
 pub mod socket;
+pub mod stdin;

@@ -2,9 +2,9 @@
 //!
 //! Numbers of all generations of the schema are read; those that every generation knows are written.
 //!
-//! Logs are nearly all the traffic, so they are read ([`read`]) and written ([`write`]) without anything in between,
+//! Logs are nearly all the traffic, so they are read (`read`) and written (`write`) without anything in between,
 //! as long as a log is written the way every known sender writes it. All else goes through the generated types
-//! ([`convert`]), which also decide whether a frame is malformed.
+//! (`convert`), which also decide whether a frame is malformed.
 //!
 //! Pure.
 
@@ -63,7 +63,10 @@ fn decode_any(frame: Bytes) -> Result<Decoded, DecodeError> {
 /// Appends the payload of a frame to `out`.
 pub fn encode(event: &Event, out: &mut BytesMut) {
     match event {
-        Event::Log(log) => Writer::append(out, write::log_event_len(log), |to| to.log_event(log)),
+        Event::Log(log) => {
+            let log_len = write::log_len(log);
+            Writer::append(out, write::log_event_len(log_len), |to| to.log_event(log, log_len));
+        }
         Event::Metric(metric) => append_metric(&convert::from_metric(metric), out),
     }
 }
@@ -75,11 +78,12 @@ pub fn encode_frame(event: &Event, out: &mut BytesMut) -> Result<(), EncodeError
             if write::too_deep(log) {
                 return Err(EncodeError::TooDeep);
             }
-            let bytes = write::log_event_len(log);
+            let log_len = write::log_len(log);
+            let bytes = write::log_event_len(log_len);
             let header = header(bytes)?;
             Writer::append(out, header.len() + bytes, |to| {
                 to.bytes(&header);
-                to.log_event(log);
+                to.log_event(log, log_len);
             });
         }
         Event::Metric(metric) => {
