@@ -8,6 +8,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use self::{datagram::DatagramOptions, stream::StreamOptions};
 use super::connections::ConnectionOptions;
 use crate::{
+    activation::claim::Use,
     base::{addr::ListenAddr, fault::Fault},
     config::{Fields, FromNode, Node, Span, choice},
     pipeline::{
@@ -148,12 +149,11 @@ fn read_address(fields: &mut Fields<'_>, mode: Option<Mode>) -> Option<ListenAdd
 }
 
 impl SourceSpec for Options {
-    fn listens(&self) -> Option<ListenAddr> {
-        match self {
-            Options::Stream(options) => Some(options.connections.address.clone()),
-            // Its address may be that of a listener: TCP and UDP ports have nothing to do with each other.
-            Options::Datagram(_) => None,
-        }
+    fn listens(&self) -> Option<(Use, ListenAddr)> {
+        Some(match self {
+            Options::Stream(options) => (Use::Connections, options.connections.address.clone()),
+            Options::Datagram(options) => (Use::Datagrams, options.address.clone()),
+        })
     }
 
     fn files(&self) -> Vec<PathBuf> {

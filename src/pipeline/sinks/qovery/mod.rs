@@ -2,6 +2,9 @@
 //!
 //! The protocol knows no acknowledgement: see [`super::connection`] for what can be lost, and what cannot.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 
 use bytes::BytesMut;

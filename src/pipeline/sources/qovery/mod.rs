@@ -3,6 +3,9 @@
 //! The peer never hears anything: there is no acknowledgement in this protocol. What a peer has sent before it closes
 //! is read to the end; what it has not sent when a connection is cut is its to send again.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 
 use bytes::BytesMut;
@@ -12,6 +15,7 @@ use super::{
     conversation::{Found, Protocol},
 };
 use crate::{
+    activation::claim::Use,
     base::{addr::ListenAddr, fault::Fault},
     config::{Fields, FromNode},
     event::codec::{
@@ -59,8 +63,8 @@ impl SourceSpec for Options {
         DataType::Any
     }
 
-    fn listens(&self) -> Option<ListenAddr> {
-        Some(self.connections.address.clone())
+    fn listens(&self) -> Option<(Use, ListenAddr)> {
+        Some((Use::Connections, self.connections.address.clone()))
     }
 
     fn files(&self) -> Vec<PathBuf> {
