@@ -118,6 +118,8 @@ enum Failed {
 struct Open {
     stream: Stream,
     since: Instant,
+    /// Was anything written?
+    used: bool,
     _counted: ConnectionGuard,
 }
 
@@ -128,8 +130,8 @@ pub(super) struct Delivery<F: Framing> {
     chunk: Chunk<F::Buffer>,
     open: Option<Open>,
     backoff: Backoff,
-    /// How long to wait before the next attempt to connect.
-    wait: Option<Duration>,
+    /// When the next attempt to connect may be made.
+    not_before: Option<Instant>,
     id: ComponentId,
     metrics: Arc<ComponentMetrics>,
 }
@@ -138,7 +140,7 @@ impl<F: Framing> Delivery<F> {
     pub(super) fn new(ready: Ready, framing: F, cx: SinkContext) -> Self {
         let backoff = Backoff::new(FIRST_WAIT, LAST_WAIT);
         let SinkContext { id, metrics, .. } = cx;
-        Delivery { ready, framing, chunk: Chunk::new(), open: None, backoff, wait: None, id, metrics }
+        Delivery { ready, framing, chunk: Chunk::new(), open: None, backoff, not_before: None, id, metrics }
     }
 
     /// Delivers all that `intake` yields.
@@ -229,13 +231,14 @@ impl<F: Framing> Delivery<F> {
             if written == 0 {
                 return Err(broken(io::ErrorKind::WriteZero.into()));
             }
+            open.used = true;
             let done = self.chunk.advance(written);
             self.metrics.sent(done.events, done.bytes);
         }
         open.stream.flush().await.map_err(broken)
     }
 
-    /// Connects; waits before each attempt but the first.
+    /// Connects, again and again. Not before it was decided.
     async fn connect(&mut self, intake: &Intake) -> Result<(), Interrupted> {
         loop {
             self.wait(intake).await?;
@@ -249,13 +252,14 @@ impl<F: Framing> Delivery<F> {
                     let (sink, peer, tls) = (&self.id, &self.ready.address, stream.tls_version());
                     tracing::info!(%sink, %peer, tls, "connected");
                     let counted = Gauge::hold(&self.metrics);
-                    self.open = Some(Open { stream, since: Instant::now(), _counted: counted });
+                    self.open = Some(Open { stream, since: Instant::now(), used: false, _counted: counted });
                     return Ok(());
                 }
                 Err(error) => {
                     self.metrics.error("connect");
-                    self.wait = Some(self.backoff.failed());
-                    let (sink, again_secs) = (&self.id, self.wait.unwrap_or_default().as_secs_f64());
+                    let wait = self.backoff.failed();
+                    self.not_before = Some(Instant::now() + wait);
+                    let (sink, again_secs) = (&self.id, wait.as_secs_f64());
                     tracing::warn!(%sink, %error, again_secs, "cannot deliver, trying again");
                 }
             }
@@ -271,22 +275,23 @@ impl<F: Framing> Delivery<F> {
         }
     }
 
-    /// The connection is of no use any more. One that did not last counts as a failure, even if it took something: a
-    /// peer that throws us out again and again must not be fed at full speed.
+    /// The connection is of no use any more. Says when the next one may be made: a peer that throws us out again and
+    /// again, although there is more for it, must not be fed at full speed; what it took is lost.
     fn closed(&mut self) -> Option<Open> {
         let open = self.open.take()?;
-        if open.since.elapsed() < LASTING {
-            self.wait = Some(self.backoff.failed());
-        } else {
+        let idle = open.used && self.chunk.len() == 0;
+        if idle || open.since.elapsed() >= LASTING {
             self.backoff.succeeded();
+        }
+        if open.since.elapsed() < LASTING {
+            self.not_before = Some(Instant::now() + self.backoff.failed());
         }
         Some(open)
     }
 
-    /// Waits as long as it was decided; less when there is nothing more to come, for then the time may be short.
+    /// Waits until the next attempt may be made; less when there is nothing more to come, for then the time may be short.
     async fn wait(&mut self, intake: &Intake) -> Result<(), Interrupted> {
-        let Some(wait) = self.wait else { return Ok(()) };
-        let end = Instant::now() + wait;
+        let Some(end) = self.not_before else { return Ok(()) };
         loop {
             // Cancel safe: both only wait.
             tokio::select! {
@@ -294,7 +299,7 @@ impl<F: Framing> Delivery<F> {
                 () = intake.interrupted() => return Err(Interrupted),
             }
             if Instant::now() >= end || intake.is_closed() {
-                self.wait = None;
+                self.not_before = None;
                 return Ok(());
             }
         }
