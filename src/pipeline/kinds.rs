@@ -34,6 +34,18 @@ pub const SOURCES: &[Kind<dyn SourceSpec>] = &[
         about: "what the daemon counts about itself",
         read: sources::internal_metrics::read,
     },
+    Kind {
+        name: "qovery",
+        aliases: &["vector"],
+        about: "events from other machines' `qovery` sinks",
+        read: sources::qovery::read,
+    },
+    Kind {
+        name: "socket",
+        aliases: &[],
+        about: "lines or datagrams over TCP, UDP or a Unix socket",
+        read: sources::socket::read,
+    },
     Kind { name: "stdin", aliases: &[], about: "lines from standard input", read: sources::stdin::read },
 ];
 
@@ -80,6 +92,18 @@ pub const SINKS: &[Kind<dyn SinkSpec>] = &[
         read: sinks::console::read,
     },
     Kind { name: "file", aliases: &[], about: "lines of files", read: sinks::file::read },
+    Kind {
+        name: "qovery",
+        aliases: &["vector"],
+        about: "events to another machine's `qovery` source",
+        read: sinks::qovery::read,
+    },
+    Kind {
+        name: "socket",
+        aliases: &[],
+        about: "lines or datagrams over TCP, UDP or a Unix socket",
+        read: sinks::socket::read,
+    },
 ];
 
 /// The kind called `name`.
