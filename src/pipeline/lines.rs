@@ -56,15 +56,6 @@ impl LineEvents {
         LineEvents { options, host, source_type, usual }
     }
 
-    /// The event of a line that came in at `at`.
-    ///
-    /// # Errors
-    ///
-    /// When the line is not what `decoding` says.
-    pub fn event(&self, line: Bytes, at: Timestamp) -> Result<Log, NotDecodable> {
-        self.event_with(line, at, None)
-    }
-
     /// The event of a line that came in at `at`, with one more field, `extra`, if wanted.
     ///
     /// What the line itself says (`timestamp`, `host`) is kept.
@@ -72,7 +63,7 @@ impl LineEvents {
     /// # Errors
     ///
     /// When the line is not what `decoding` says.
-    pub fn event_with(
+    pub fn event(
         &self,
         line: Bytes,
         at: Timestamp,
@@ -122,7 +113,7 @@ impl LineEvents {
     ) -> (Vec<Event>, usize) {
         let count = lines.len();
         let mut events = Vec::with_capacity(count);
-        events.extend(lines.filter_map(|line| self.event_with(line, at, extra).ok()).map(Event::Log));
+        events.extend(lines.filter_map(|line| self.event(line, at, extra).ok()).map(Event::Log));
         let failed = count - events.len();
         (events, failed)
     }
@@ -139,7 +130,7 @@ mod tests {
     ) -> Result<Vec<(String, Value)>, NotDecodable> {
         let options = LineOptions { host_key: host_key.into(), decoding };
         let events = LineEvents::new(options, "here".into(), "test");
-        let log = events.event(line.into(), Timestamp::UNIX_EPOCH)?;
+        let log = events.event(line.into(), Timestamp::UNIX_EPOCH, None)?;
         Ok(log.fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
     }
 
