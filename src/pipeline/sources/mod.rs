@@ -9,3 +9,5 @@ mod receive;
 mod seldom;
 pub mod socket;
 pub mod stdin;
+#[cfg(test)]
+mod testing;
