@@ -5,6 +5,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -12,9 +13,15 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Method, Request, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::{net::UnixStream, task::JoinSet};
+use tokio::{net::UnixStream, task::JoinSet, time::timeout};
 
 use super::types::{Problem, Reloaded, Status};
+
+/// How long a running daemon may take to say how things are.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a reload may take: health checks included, and another reload that is under way.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(80);
 
 /// The largest answer that is read.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
@@ -37,7 +44,7 @@ impl Client {
     ///
     /// When it is not there or does not answer as expected.
     pub async fn status(&self) -> Result<Status, Problem> {
-        self.ask(Method::GET, "/v1/status").await
+        self.within(ANSWER_TIMEOUT, self.ask(Method::GET, "/v1/status")).await
     }
 
     /// Reads the configuration again; waits until it is in use.
@@ -46,7 +53,24 @@ impl Client {
     ///
     /// When it was refused, with the reasons; what ran before runs on.
     pub async fn reload(&self) -> Result<Reloaded, Problem> {
-        self.ask(Method::POST, "/v1/reload").await
+        // The socket may be there without the daemon: systemd listens on it also while the service is stopped.
+        self.status().await?;
+        self.within(RELOAD_TIMEOUT, self.ask(Method::POST, "/v1/reload")).await
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        match timeout(limit, answer).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let (socket, secs) = (self.socket.display(), limit.as_secs());
+                let message = format!("no answer on {socket} within {secs} s: is the daemon running?");
+                Err(Problem::new("no_answer", message, 69))
+            }
+        }
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, Problem> {

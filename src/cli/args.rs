@@ -11,7 +11,6 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "qovery",
     version,
-    args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     after_help = "Signals to the daemon: SIGTERM stops gracefully, SIGINT at once, SIGHUP reloads.\n\
                   Exit codes: 0 all done, 1 stopped as asked, 2 wrong arguments, 75 stopped but something was cut off,\n\
@@ -21,13 +20,16 @@ pub struct Cli {
     /// What the daemon takes.
     #[command(flatten)]
     pub daemon: DaemonArgs,
+    /// The control socket [default: $QOVERY_SOCKET, else api.sock in the runtime directory]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub socket: Option<PathBuf>,
     /// What to do instead of being the daemon.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
 /// Flags of the daemon.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 pub struct DaemonArgs {
     /// Configuration file or pattern; may be given several times [default: /etc/qovery/qovery.toml]
     #[arg(short, long, alias = "conf", value_name = "PATH", action = ArgAction::Append)]
@@ -62,9 +64,6 @@ pub struct DaemonArgs {
     /// Colours in the own log
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     pub color: Color,
-    /// The control socket [default: $QOVERY_SOCKET, else api.sock in the runtime directory]
-    #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
 }
 
 /// How the own log is written.
@@ -96,7 +95,7 @@ pub enum Command {
     /// Show what the daemon is doing
     Status(StatusArgs),
     /// Make the daemon read its configuration again, and wait until it is in use
-    Reload(ClientArgs),
+    Reload(ReloadArgs),
     /// Check configuration files. Binds nothing, creates nothing
     Validate(ValidateArgs),
     /// List the types of sources, transforms and sinks
@@ -109,12 +108,9 @@ pub enum Command {
     },
 }
 
-/// Options of all commands that talk to the daemon.
+/// `qovery reload`.
 #[derive(Debug, Default, Args)]
-pub struct ClientArgs {
-    /// The daemon's control socket [default: $QOVERY_SOCKET, else api.sock in the runtime directory]
-    #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
+pub struct ReloadArgs {
     /// Print errors only
     #[arg(short, long)]
     pub quiet: bool,
@@ -133,9 +129,6 @@ pub enum Format {
 /// `qovery status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Which daemon.
-    #[command(flatten)]
-    pub client: ClientArgs,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -187,6 +180,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_control_socket_can_be_named_before_and_after_a_command() {
+        for args in ["qovery --socket /a status", "qovery status --socket /a", "qovery --socket /a"] {
+            let cli = Cli::try_parse_from(args.split(' ')).unwrap();
+            assert_eq!(cli.socket, Some("/a".into()), "{args}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use super::{
-    args::{ClientArgs, Format, StatusArgs},
+    args::{Format, ReloadArgs, StatusArgs},
     print,
 };
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
     daemon::paths,
 };
 
-pub(super) fn status(args: &StatusArgs) -> u8 {
-    let status = match ask(&args.client, async |client| client.status().await) {
+pub(super) fn status(args: &StatusArgs, socket: Option<PathBuf>) -> u8 {
+    let status = match ask(socket, async |client| client.status().await) {
         Ok(status) => status,
         Err(problem) => return refuse(&problem),
     };
@@ -28,8 +28,8 @@ pub(super) fn status(args: &StatusArgs) -> u8 {
     print::out(text.as_bytes())
 }
 
-pub(super) fn reload(args: &ClientArgs) -> u8 {
-    match ask(args, async |client| client.reload().await) {
+pub(super) fn reload(args: &ReloadArgs, socket: Option<PathBuf>) -> u8 {
+    match ask(socket, async |client| client.reload().await) {
         Ok(_) if args.quiet => 0,
         Ok(done) => {
             let text = format!(
@@ -43,8 +43,11 @@ pub(super) fn reload(args: &ClientArgs) -> u8 {
 }
 
 /// Asks the daemon on a small runtime of its own.
-fn ask<T>(args: &ClientArgs, question: impl AsyncFnOnce(Client) -> Result<T, Problem>) -> Result<T, Problem> {
-    let socket: PathBuf = paths::control_socket(args.socket.as_deref(), None);
+fn ask<T>(
+    socket: Option<PathBuf>,
+    question: impl AsyncFnOnce(Client) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let socket = paths::control_socket(socket.as_deref(), None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Problem::new("system", format!("cannot start: {error}"), 71))?;
     runtime.block_on(question(Client::new(socket)))

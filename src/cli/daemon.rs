@@ -1,5 +1,7 @@
 //! `qovery` without a command: the daemon.
 
+use std::path::PathBuf;
+
 use super::{
     args::{Color, DaemonArgs, LogFormat},
     print, validate,
@@ -11,7 +13,7 @@ use crate::{
     observability as log,
 };
 
-pub(super) fn run(args: DaemonArgs) -> u8 {
+pub(super) fn run(args: DaemonArgs, socket: Option<PathBuf>) -> u8 {
     if args.dry_run {
         return validate::check(args.config, false, args.quiet > 0);
     }
@@ -30,7 +32,7 @@ pub(super) fn run(args: DaemonArgs) -> u8 {
         require_healthy: args.require_healthy,
         threads: args.threads,
         watch: args.watch_config,
-        socket: args.socket.clone(),
+        socket,
         inherited,
     };
     let server = match Server::new(options) {

@@ -31,10 +31,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
+    if cli.command.is_some() && cli.daemon != args::DaemonArgs::default() {
+        let text = "flags of the daemon do not go with a command; those of a command stand after it";
+        return print::error(text, 2);
+    }
     match cli.command {
-        None => daemon::run(cli.daemon),
-        Some(Command::Status(args)) => client::status(&args),
-        Some(Command::Reload(args)) => client::reload(&args),
+        None => daemon::run(cli.daemon, cli.socket),
+        Some(Command::Status(args)) => client::status(&args, cli.socket),
+        Some(Command::Reload(args)) => client::reload(&args, cli.socket),
         Some(Command::Validate(args)) => validate::run(&args),
         Some(Command::List(args)) => list::run(&args),
         Some(Command::Generate { what }) => generate::run(&what),

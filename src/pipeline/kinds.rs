@@ -23,6 +23,12 @@ pub struct Kind<S: ?Sized> {
 pub const SOURCES: &[Kind<dyn SourceSpec>] = &[
     Kind { name: "demo", aliases: &["demo_logs"], about: "made-up lines", read: sources::demo::read },
     Kind {
+        name: "file",
+        aliases: &[],
+        about: "lines of files, as they are appended",
+        read: sources::file::read,
+    },
+    Kind {
         name: "internal_metrics",
         aliases: &[],
         about: "what the daemon counts about itself",

@@ -8,7 +8,7 @@ use super::encoding::read_decoding;
 use crate::{
     config::Fields,
     event::{
-        Event, Key, Log, Timestamp, Value,
+        Event, Key, Log, Map, Timestamp, Value,
         codec::{Decoding, decode_json},
     },
 };
@@ -56,14 +56,31 @@ impl LineEvents {
         LineEvents { options, host, source_type, usual }
     }
 
-    /// The event of a line that came in at `at`. What the line itself says (`timestamp`, `host`) is kept.
+    /// The event of a line that came in at `at`, with one more field, `extra`, if wanted.
+    ///
+    /// What the line itself says (`timestamp`, `host`) is kept.
     ///
     /// # Errors
     ///
     /// When the line is not what `decoding` says.
-    pub fn event(&self, line: Bytes, at: Timestamp) -> Result<Log, NotDecodable> {
+    pub fn event(
+        &self,
+        line: Bytes,
+        at: Timestamp,
+        extra: Option<&(Key, Value)>,
+    ) -> Result<Log, NotDecodable> {
         if self.usual {
-            return Ok(Log::line(line, &self.host, self.source_type, at));
+            let Some((name, value)) = extra else {
+                return Ok(Log::line(line, &self.host, self.source_type, at));
+            };
+            // Mostly `file`: before all others, so that each insertion is a push.
+            let mut fields = Map::with_capacity(5);
+            fields.insert(name.clone(), value.clone());
+            fields.insert(Key::const_new(Log::HOST), self.host.clone());
+            fields.insert(Key::const_new(Log::MESSAGE), line);
+            fields.insert(Key::const_new(Log::SOURCE_TYPE), self.source_type);
+            fields.insert(Key::const_new(Log::TIMESTAMP), at);
+            return Ok(Log { fields });
         }
         let mut log = match self.options.decoding {
             Decoding::Bytes => {
@@ -78,6 +95,9 @@ impl LineEvents {
                 log.fields.insert(name, value());
             }
         };
+        if let Some((name, value)) = extra {
+            add(name.clone(), &|| value.clone());
+        }
         add(self.options.host_key.clone(), &|| self.host.clone());
         add(Key::const_new(Log::SOURCE_TYPE), &|| self.source_type.into());
         add(Key::const_new(Log::TIMESTAMP), &|| at.into());
@@ -89,14 +109,11 @@ impl LineEvents {
         &self,
         lines: impl ExactSizeIterator<Item = Bytes>,
         at: Timestamp,
-        adorn: impl Fn(&mut Log),
+        extra: Option<&(Key, Value)>,
     ) -> (Vec<Event>, usize) {
         let count = lines.len();
         let mut events = Vec::with_capacity(count);
-        for mut log in lines.filter_map(|line| self.event(line, at).ok()) {
-            adorn(&mut log);
-            events.push(Event::Log(log));
-        }
+        events.extend(lines.filter_map(|line| self.event(line, at, extra).ok()).map(Event::Log));
         let failed = count - events.len();
         (events, failed)
     }
@@ -113,7 +130,7 @@ mod tests {
     ) -> Result<Vec<(String, Value)>, NotDecodable> {
         let options = LineOptions { host_key: host_key.into(), decoding };
         let events = LineEvents::new(options, "here".into(), "test");
-        let log = events.event(line.into(), Timestamp::UNIX_EPOCH)?;
+        let log = events.event(line.into(), Timestamp::UNIX_EPOCH, None)?;
         Ok(log.fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
     }
 

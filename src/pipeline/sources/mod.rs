@@ -3,6 +3,7 @@
 pub(in crate::pipeline) mod connections;
 mod conversation;
 pub mod demo;
+pub mod file;
 pub mod internal_metrics;
 pub mod qovery;
 mod receive;

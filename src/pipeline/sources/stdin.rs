@@ -220,7 +220,7 @@ impl Reader {
                 }
             }
         }
-        let (events, failed) = self.events.batch(lines.into_iter(), chrono::Utc::now(), |_| {});
+        let (events, failed) = self.events.batch(lines.into_iter(), chrono::Utc::now(), None);
         if failed > 0 {
             cx.metrics.error(NotDecodable::KIND);
             cx.metrics.discard(NotDecodable::KIND, failed);

@@ -166,7 +166,7 @@ impl Receiver {
         }
         let Receiver { message: MessageOptions { max_length, framing, .. }, events, found, .. } = self;
         let now = chrono::Utc::now();
-        let take = |found: &mut Found, message: Bytes| match events.event(message, now) {
+        let take = |found: &mut Found, message: Bytes| match events.event(message, now, None) {
             Ok(log) => found.push(log.into()),
             Err(NotDecodable) => {
                 found.undecodable(NotDecodable::KIND, "a message is not what `decoding` says");

@@ -96,7 +96,7 @@ impl Protocol for Messages {
             };
             match message {
                 None => return,
-                Some(Ok(message)) => match self.events.event(message, now) {
+                Some(Ok(message)) => match self.events.event(message, now, None) {
                     Ok(log) => found.push(log.into()),
                     Err(NotDecodable) => {
                         found.undecodable(NotDecodable::KIND, "a message is not what `decoding` says");
