@@ -6,4 +6,5 @@ pub mod fds;
 pub mod passed;
 pub mod poll;
 pub mod process;
+pub mod tcp;
 pub mod usage;

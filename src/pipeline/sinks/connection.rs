@@ -10,7 +10,7 @@ use std::{io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     io::AsyncWriteExt,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::chunk::{Chunk, Framing};
@@ -23,6 +23,7 @@ use crate::{
         buffer::Intake,
         component::{SinkContext, Task},
     },
+    sys::tcp::peer_is_silent,
 };
 
 /// How long connecting may take, the name and TLS included.
@@ -35,7 +36,7 @@ const LAST_WAIT: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// A connection that lasted so long was one.
 const LASTING: Duration = Duration::from_secs(5);
-/// How often somebody who waits looks whether the end has come meanwhile.
+/// How often somebody who waits looks what has become of the peer, or whether the end has come.
 const LOOK: Duration = Duration::from_secs(1);
 /// So much is encoded before it is written.
 const CHUNK: usize = 256 * 1024;
@@ -189,10 +190,10 @@ impl<F: Framing> Delivery<F> {
     /// Writes the whole chunk, over as many connections as it takes.
     async fn deliver(&mut self, intake: &Intake) -> Result<(), Interrupted> {
         while self.chunk.len() > 0 {
-            if let Some(open) = &mut self.open {
-                if open.stream.peer_closed().await {
-                    self.peer_has_closed().await;
-                }
+            if let Some(open) = &mut self.open
+                && open.stream.peer_closed().await
+            {
+                self.peer_has_closed().await;
             }
             if self.open.is_none() {
                 // Waits first if the last one did not last.
@@ -221,12 +222,17 @@ impl<F: Framing> Delivery<F> {
         let broken = |error: io::Error| Failed::Broken(reason(&error));
         let mut interrupted = pin!(intake.interrupted());
         while self.chunk.len() > 0 {
-            // Cancel safe: a write that did not end has written nothing, or with TLS a part of a record, which is why
-            // the connection is given up after an interrupt.
+            // The kernel would go on for a quarter of an hour, and take in events that nobody will get.
+            if peer_is_silent(&open.stream) {
+                return Err(Failed::Broken("the peer has vanished".into()));
+            }
+            // Cancel safe: a write that did not end has written nothing, or with TLS a part of a record, which goes on
+            // with the next write of the same bytes; after an interrupt the connection is given up.
             let written = tokio::select! {
                 biased;
                 written = open.stream.write(self.chunk.rest()) => written.map_err(broken)?,
                 () = &mut interrupted => return Err(Failed::Interrupted),
+                () = sleep(LOOK) => continue,
             };
             if written == 0 {
                 return Err(broken(io::ErrorKind::WriteZero.into()));

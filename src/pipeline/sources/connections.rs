@@ -3,7 +3,10 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use socket2::SockRef;
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::timeout,
+};
 
 use super::{
     conversation::{Common, Outcome, Protocol, serve},
@@ -23,6 +26,9 @@ use crate::{
 
 /// How long a peer may be silent before the system asks whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(300);
+
+/// How long to look for what came just before a stop: the kernel has it, but the runtime may not know yet.
+pub(super) const LATE: Duration = Duration::from_millis(10);
 
 /// At most so many connections are taken from the kernel's queue when the last user of a listener stops. Its length.
 const QUEUE: usize = 4096;
@@ -143,12 +149,7 @@ impl Listening {
         if bound_here && users.strong_count() == 1 {
             for _ in 0..QUEUE {
                 // Cancel safe: a connection that `next` does not return stays in the queue.
-                let waiting = tokio::select! {
-                    biased;
-                    connection = acceptor.next() => Some(connection),
-                    () = std::future::ready(()) => None,
-                };
-                let Some(connection) = waiting else { break };
+                let Ok(connection) = timeout(LATE, acceptor.next()).await else { break };
                 begin(connection, &mut tasks);
             }
         }

@@ -10,3 +10,5 @@ mod receive;
 mod seldom;
 pub mod socket;
 pub mod stdin;
+#[cfg(test)]
+mod testing;

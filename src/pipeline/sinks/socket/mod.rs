@@ -1,6 +1,8 @@
 //! `socket`: events as lines over TCP or a Unix socket, or as datagrams over UDP.
 
 mod datagrams;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-use std::{io::ErrorKind, net::SocketAddr, os::fd::OwnedFd, time::Duration};
+use std::{io::ErrorKind, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -7,67 +7,21 @@ use tokio::{
 };
 
 use crate::{
-    activation::{Inherited, Listeners, Origin},
-    base::fault::Fault,
     event::{
         Event,
         codec::{framing::LengthDelimited, proto},
     },
     net::{ClientTls, RemoteAddr, Stream, TlsOptions, connect, testing::authority},
     pipeline::{
-        component::BuildContext,
-        testing::{RunningSource, Stand, logs, message, source_spec, until},
+        sources::testing::Bench,
+        testing::{logs, message, source_spec, until},
     },
 };
 
 const MAX: usize = proto::MAX_FRAME;
 
-/// A source on a socket that was passed to it, as systemd does: so its address is known, and it can be built twice.
-struct Bench {
-    stand: Stand,
-    listeners: Listeners,
-    addr: SocketAddr,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let fds = [(Origin::Systemd("in".into()), OwnedFd::from(listener))];
-        let listeners = Listeners::new(Inherited::from_fds(fds).unwrap().sockets);
-        Bench { stand: Stand::new(), listeners, addr }
-    }
-
-    fn try_start(&self, address: &str, options: &str) -> Result<RunningSource, Fault> {
-        let spec = source_spec(&format!("type = 'qovery'\naddress = '{address}'\n{options}")).unwrap();
-        let source = spec.build(&BuildContext {
-            id: &self.stand.id,
-            listeners: &self.listeners,
-            shared: &self.stand.shared,
-            metrics: self.stand.metrics.clone(),
-        })?;
-        Ok(self.stand.run_source(source))
-    }
-
-    fn start(&self, options: &str) -> RunningSource {
-        self.try_start("systemd", options).unwrap()
-    }
-
-    async fn client(&self) -> TcpStream {
-        TcpStream::connect(self.addr).await.unwrap()
-    }
-
-    fn errors(&self, kind: &str) -> u64 {
-        self.stand.metrics.errors().get(kind).copied().unwrap_or_default()
-    }
-
-    fn undecodable(&self) -> u64 {
-        self.stand.metrics.discarded().get("undecodable").copied().unwrap_or_default()
-    }
-
-    async fn until_connections(&self, count: u64) {
-        until("so many connections", || self.stand.metrics.connections.get() == count).await;
-    }
+fn bench() -> Bench {
+    Bench::tcp("type = 'qovery'")
 }
 
 fn frames(messages: &[&str]) -> Vec<u8> {
@@ -104,7 +58,7 @@ async fn frames_of_real_vector_sinks_become_events_and_nothing_is_added() {
         let expected: Vec<Event> = std::iter::from_fn(|| framer.next(&mut bytes))
             .map(|frame| proto::decode(frame.unwrap()).unwrap().event)
             .collect();
-        let bench = Bench::new();
+        let bench = bench();
         let mut source = bench.start("");
         let mut client = bench.client().await;
         // However it is cut.
@@ -124,7 +78,7 @@ async fn frames_of_real_vector_sinks_become_events_and_nothing_is_added() {
 }
 
 async fn check_bad_frame(payload: &[u8], kind: &str) {
-    let bench = Bench::new();
+    let bench = bench();
     let mut source = bench.start("");
     let mut client = bench.client().await;
     client.write_all(&frames(&["before"])).await.unwrap();
@@ -155,7 +109,7 @@ async fn garbage_is_counted_and_the_connection_stays() {
 
 #[tokio::test]
 async fn a_flood_of_empty_frames_passes_without_a_batch_growing() {
-    let bench = Bench::new();
+    let bench = bench();
     let mut source = bench.start("");
     let mut client = bench.client().await;
     client.write_all(&[0; 4 * 100_000]).await.unwrap();
@@ -166,7 +120,7 @@ async fn a_flood_of_empty_frames_passes_without_a_batch_growing() {
 
 #[tokio::test]
 async fn a_frame_that_is_too_large_closes_its_connection_at_once_and_no_other() {
-    let bench = Bench::new();
+    let bench = bench();
     let mut source = bench.start("");
     let mut other = bench.client().await;
     let mut client = bench.client().await;
@@ -181,7 +135,7 @@ async fn a_frame_that_is_too_large_closes_its_connection_at_once_and_no_other() 
 
 #[tokio::test]
 async fn the_largest_frame_is_taken() {
-    let bench = Bench::new();
+    let bench = bench();
     let mut source = bench.start("");
     let overhead = frames(&[""]).len();
     let text = "x".repeat(MAX - overhead - 16);
@@ -200,7 +154,7 @@ async fn the_largest_frame_is_taken() {
 
 #[tokio::test]
 async fn a_stream_that_ends_within_a_frame_is_counted() {
-    let bench = Bench::new();
+    let bench = bench();
     let mut source = bench.start("");
     let mut client = bench.client().await;
     let bytes = frames(&["whole", "half"]);
@@ -214,7 +168,7 @@ async fn a_stream_that_ends_within_a_frame_is_counted() {
 
 #[tokio::test]
 async fn tls_is_demanded_and_whoever_has_it_is_served() {
-    let bench = Bench::new();
+    let bench = bench();
     let root = authority("root");
     let folder = bench.stand.folder.path();
     let (crt, key) = root.issue("localhost").write(folder, "server");
@@ -258,7 +212,7 @@ async fn tls_is_demanded_and_whoever_has_it_is_served() {
 
 #[tokio::test]
 async fn certificates_that_are_missing_are_found_before_anything_is_bound() {
-    let bench = Bench::new();
+    let bench = bench();
     let tls = "tls = { enabled = true, crt_path = '/no/such.crt', key_path = '/no/such.key' }";
     let fault = bench.try_start("systemd", tls).err().unwrap();
     assert!(fault.message.contains("/no/such.crt"), "{fault}");
@@ -269,7 +223,7 @@ async fn certificates_that_are_missing_are_found_before_anything_is_bound() {
 
 #[tokio::test]
 async fn a_taken_address_is_69() {
-    let bench = Bench::new();
+    let bench = bench();
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();
     let fault = bench.try_start(&address, "").err().unwrap();
@@ -278,7 +232,7 @@ async fn a_taken_address_is_69() {
 
 #[tokio::test]
 async fn a_stop_half_closes_and_is_over_when_a_polite_peer_has_closed() {
-    let bench = Bench::new();
+    let bench = bench();
     let mut source = bench.start("");
     let mut client = bench.client().await;
     client.write_all(&frames(&["one"])).await.unwrap();
@@ -296,7 +250,7 @@ async fn a_stop_half_closes_and_is_over_when_a_polite_peer_has_closed() {
 #[tokio::test(start_paused = true)]
 async fn an_impolite_peer_is_heard_until_the_time_is_over() {
     for (timeout_secs, limit, expected) in [(6, 20, 6), (30, 20, 20), (30, 0, 0)] {
-        let bench = Bench::new();
+        let bench = bench();
         let mut source = bench.start(&format!("shutdown_timeout_secs = {timeout_secs}"));
         let mut client = bench.client().await;
         client.write_all(&frames(&["one"])).await.unwrap();
@@ -312,7 +266,7 @@ async fn an_impolite_peer_is_heard_until_the_time_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn events_that_found_no_room_before_the_time_was_over_are_counted() {
-    let bench = Bench::new();
+    let bench = bench();
     let mut source = bench.start("");
     let mut client = bench.client().await;
     let text = "x".repeat(10);
@@ -334,7 +288,7 @@ async fn events_that_found_no_room_before_the_time_was_over_are_counted() {
 
 #[tokio::test]
 async fn a_successor_accepts_on_the_same_listener_while_old_connections_go_on() {
-    let bench = Bench::new();
+    let bench = bench();
     let mut old = bench.start("");
     let mut first = bench.client().await;
     first.write_all(&frames(&["first"])).await.unwrap();
@@ -355,7 +309,7 @@ async fn a_successor_accepts_on_the_same_listener_while_old_connections_go_on() 
 
 #[tokio::test]
 async fn the_connection_limit_makes_others_wait_and_a_stop_serves_those_too() {
-    let bench = Bench::new();
+    let bench = bench();
     let path = bench.stand.path("in.sock");
     let address = format!("unix:{}", path.display());
     let mut source = bench.try_start(&address, "connection_limit = 1").unwrap();
@@ -377,7 +331,7 @@ async fn the_connection_limit_makes_others_wait_and_a_stop_serves_those_too() {
 
 #[tokio::test]
 async fn a_connection_over_the_limit_is_served_when_another_ends() {
-    let bench = Bench::new();
+    let bench = bench();
     let mut source = bench.start("connection_limit = 1");
     let mut first = bench.client().await;
     first.write_all(&frames(&["first"])).await.unwrap();
@@ -393,7 +347,7 @@ async fn a_thousand_connections_are_served_each_in_its_order() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    let bench = Bench::new();
+    let bench = bench();
     let mut source = bench.start("");
     let mut clients = Vec::new();
     for _ in 0..1000 {
@@ -421,7 +375,7 @@ async fn a_thousand_connections_are_served_each_in_its_order() {
 
 #[tokio::test]
 async fn a_batch_is_bounded() {
-    let bench = Bench::new();
+    let bench = bench();
     let mut source = bench.start("");
     let mut client = bench.client().await;
     let many: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Framing, MessageOptions};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     pipeline::{
         component::{BuildContext, Source, SourceContext, Task},
         lines::{LineEvents, NotDecodable},
-        sources::{conversation::Found, seldom::Seldom},
+        sources::{connections::LATE, conversation::Found, seldom::Seldom},
     },
 };
 
@@ -125,29 +125,33 @@ impl Receiver {
         }
         // What the kernel has taken in is delivered, unless a successor receives there. Not for ever: senders go on.
         for _ in 0..MOST_LATE {
-            let more = Arc::strong_count(&self.socket) == 1 && self.take_waiting(&mut space).await;
-            self.send().await;
-            if !more {
+            if Arc::strong_count(&self.socket) > 1 {
                 break;
             }
+            // Cancel safe: a datagram that `receive` does not return stays where it is.
+            let Ok(Ok((length, sender))) = timeout(LATE, self.socket.receive(&mut space)).await else {
+                break;
+            };
+            self.datagram(&space[..length], sender);
+            self.take_waiting(&mut space).await;
+            self.send().await;
         }
     }
 
-    /// Takes what is there without waiting, up to a batch. True when there may be more.
-    async fn take_waiting(&mut self, space: &mut [u8]) -> bool {
+    /// Takes what is there without waiting, up to a batch.
+    async fn take_waiting(&mut self, space: &mut [u8]) {
         while !self.found.is_full() {
             // Cancel safe: a datagram that `receive` does not return stays where it is.
             let next = tokio::select! {
                 biased;
                 next = self.socket.receive(space) => next,
-                () = std::future::ready(()) => return false,
+                () = std::future::ready(()) => return,
             };
             match next {
                 Ok((length, sender)) => self.datagram(&space[..length], sender),
-                Err(_) => return false, // the next wait meets it again
+                Err(_) => return, // the next wait meets it again
             }
         }
-        true
     }
 
     fn datagram(&mut self, datagram: &[u8], sender: Sender) {

@@ -2,6 +2,8 @@
 
 mod datagram;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
