@@ -8,10 +8,16 @@ const SEND: &str =
 
 /// A daemon that takes `address` for its source, with the example socket unit passing two listeners; not running yet.
 fn prepare(machine: &Machine, address: &str) {
+    prepare_with(machine, address, &[9001, 9002]);
+}
+
+/// The same, with these listeners.
+fn prepare_with(machine: &Machine, address: &str, ports: &[u16]) {
+    let listen = |port: &u16| format!("ListenStream=127.0.0.1:{port}\n");
     machine.ok("systemctl stop qovery");
     machine.write(
         "/etc/systemd/system/qovery-listen.socket.d/test.conf",
-        "[Socket]\nListenStream=\nListenStream=127.0.0.1:9001\nListenStream=127.0.0.1:9002\n",
+        &format!("[Socket]\nListenStream=\n{}", ports.iter().map(listen).collect::<String>()),
     );
     let sockets = "[Service]\nSockets=qovery-listen.socket\n";
     machine.write("/etc/systemd/system/qovery.service.d/test.conf", sockets);
@@ -70,10 +76,18 @@ in_each_systemd! {
     }
 
     fn a_listener_is_found_by_its_name(machine: Machine::with_qovery) {
-        prepare(machine, "systemd:listen");
+        prepare_with(machine, "systemd:listen", &[9001]);
         machine.ok("systemctl start qovery");
         send(machine, 9001, r"named\n");
         received(machine, "named\n");
+    }
+
+    fn a_name_that_two_listeners_have_is_a_clear_error(machine: Machine::with_qovery) {
+        prepare(machine, "systemd:listen");
+        machine.fails("systemctl start qovery");
+        let journal = machine.ok("journalctl -q -o cat -u qovery");
+        assert!(journal.contains("use systemd#1 or systemd#2"), "{journal}");
+        machine.ok("systemctl stop qovery");
     }
 
     fn a_passed_listener_survives_reload_restart_and_crash(machine: Machine::with_qovery) {
