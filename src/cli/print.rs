@@ -23,7 +23,10 @@ pub(super) fn error(message: &str, code: u8) -> u8 {
     code
 }
 
-/// Prints to stderr as it is.
+/// Prints a text of several lines to stderr.
 pub(super) fn note(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    if !text.is_empty() {
+        // Where stderr is gone there is nobody to tell.
+        let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+    }
 }

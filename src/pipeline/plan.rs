@@ -216,6 +216,9 @@ impl Draft<'_> {
         kinds: &'static [Kind<S>],
         finish: impl FnOnce(&mut Fields<'_>, Option<Box<S>>) -> Option<Spec>,
     ) {
+        if role != Role::Source {
+            self.wanted.push((component.id.clone(), component.inputs.clone()));
+        }
         // Which options an unknown type has is unknown: one mistake, one error.
         let Some(kind) = self.kind(component, role, kinds) else { return };
         let mut fields = component.fields(&format!("{}s", role.name()), self.diagnostics);
@@ -223,7 +226,6 @@ impl Draft<'_> {
         let spec = finish(&mut fields, spec);
         fields.finish();
         let Some(spec) = spec else { return };
-        self.wanted.push((component.id.clone(), component.inputs.clone()));
         let options = component.options.clone();
         let planned = Planned { kind: kind.name, inputs: BTreeSet::new(), spec, options };
         self.plan.components.insert(component.id.clone(), planned);
@@ -263,7 +265,7 @@ impl Draft<'_> {
             })
             .collect();
         for (id, inputs) in std::mem::take(&mut self.wanted) {
-            let takes = self.plan.components[&id].spec.takes();
+            let takes = self.plan.components.get(&id).map_or(DataType::Any, |planned| planned.spec.takes());
             let mut found = BTreeSet::new();
             for (name, span) in inputs {
                 let matches: Vec<_> = if name.contains('*') {
