@@ -46,7 +46,7 @@ impl Source for FileSource {
                 (tailer, found) = step(tailer).await?;
                 if !found.is_idle {
                     wait.succeeded();
-                    deliver(&mut tailer, found.reads, &cx).await;
+                    tailer = deliver(tailer, found.reads, &mut cx).await?;
                     continue;
                 }
                 // Cancel safe: both only wait.
@@ -55,8 +55,8 @@ impl Source for FileSource {
                     () = sleep(wait.failed()) => {}
                 }
             }
-            let saved = spawn_blocking(move || tailer.save(chrono::Utc::now()));
-            saved.await.map_err(|error| Fault::internal(format!("keeping places in files: {error}")))
+            save(tailer).await?;
+            Ok(())
         })
     }
 }
@@ -71,16 +71,36 @@ async fn step(mut tailer: Tailer) -> Result<(Tailer, Step), Fault> {
     step.await.map_err(|error| Fault::internal(format!("reading files: {error}")))
 }
 
-async fn deliver(tailer: &mut Tailer, reads: Vec<Read>, cx: &SourceContext) {
+/// Writes down where files were read up to.
+async fn save(mut tailer: Tailer) -> Result<Tailer, Fault> {
+    let saved = spawn_blocking(move || {
+        tailer.save(chrono::Utc::now());
+        tailer
+    });
+    saved.await.map_err(|error| Fault::internal(format!("keeping places in files: {error}")))
+}
+
+async fn deliver(mut tailer: Tailer, reads: Vec<Read>, cx: &mut SourceContext) -> Result<Tailer, Fault> {
     for mut read in reads {
         // What is not passed on is read again by the next run: its place is not written down.
         if cx.stop.is_stopped() {
-            return;
+            break;
         }
         let batch = std::mem::take(&mut read.batch);
         let count = batch.len();
-        cx.outlet.send(batch).await;
+        let mut send = std::pin::pin!(cx.outlet.send(batch));
+        // Cancel safe: `send` is not dropped but gone on with, `stopped` only waits.
+        tokio::select! {
+            () = &mut send => {}
+            _ = cx.stop.stopped() => {
+                // What comes after may not move any more, and this task be aborted for it: what was taken before is
+                // written down first, so that it is not repeated.
+                tailer = save(tailer).await?;
+                send.await;
+            }
+        }
         cx.metrics.sent_events.add(count);
         tailer.delivered(&read);
     }
+    Ok(tailer)
 }

@@ -246,8 +246,7 @@ impl Tailer {
             let Some(found) = find_renamed(&path, id) else { continue };
             let Some(known) = self.known.remove(&id) else { continue };
             if found.size > known.place.offset {
-                // By the name it had when the lines were written.
-                self.track(Found { path: found.path, ..found }, Start::At(known.place), now);
+                self.track(found, Start::At(known.place), now);
                 if let Some(file) = self.files.get_mut(&id) {
                     file.gone = true;
                 }

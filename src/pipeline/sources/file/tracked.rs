@@ -188,9 +188,12 @@ impl Tracked {
             return Ok(piece);
         }
         if size > splitter.next_offset() {
-            file.seek(SeekFrom::Start(splitter.next_offset()))?;
+            let read_from = splitter.next_offset();
+            file.seek(SeekFrom::Start(read_from))?;
             let mut buffer = splitter.buffer();
             let before = buffer.len();
+            let new = usize::try_from(size - read_from).unwrap_or(limit).min(limit);
+            buffer.reserve_exact(new);
             let result = (&mut file).take(limit as u64).read_to_end(&mut buffer);
             piece.bytes = buffer.len() - before;
             let more = splitter.push(buffer);
