@@ -1,6 +1,6 @@
 //! One connection of a source, from its first byte to its end.
 
-use std::{fmt::Display, io, sync::Arc, time::Duration};
+use std::{fmt::Display, io, pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use tokio::time::sleep;
@@ -165,17 +165,27 @@ pub(super) async fn serve(
         }
     };
     let found = Found::new(common.metrics.clone());
-    let mut conversation =
-        Conversation { stream, peer, protocol, bytes: BytesMut::new(), found, sending: 0, common: &common };
     let mut deadline = stop.clone();
     let deadline = async {
         let limit = deadline.stopped().await;
         sleep(limit.min(common.shutdown_timeout)).await;
     };
+    let bytes = BytesMut::new();
+    let mut conversation = Conversation {
+        stream,
+        peer,
+        protocol,
+        bytes,
+        found,
+        sending: 0,
+        stop,
+        stopping: false,
+        common: &common,
+    };
     // What is dropped half-way is counted below.
     let outcome = tokio::select! {
         biased;
-        () = conversation.run(stop) => Outcome::Ended,
+        () = conversation.run() => Outcome::Ended,
         () = deadline => Outcome::Cut,
     };
     conversation.end(outcome);
@@ -191,26 +201,24 @@ struct Conversation<'a, P> {
     found: Found,
     /// Events on their way to the outlet.
     sending: usize,
+    stop: Stop,
+    /// Our half is closed.
+    stopping: bool,
     common: &'a Common,
 }
 
 impl<P: Protocol> Conversation<'_, P> {
-    async fn run(&mut self, mut stop: Stop) {
-        let mut stopping = false;
+    async fn run(&mut self) {
         loop {
             // Cancel safe: `receive` loses nothing, `stopped` only waits. The stop comes first, because a busy peer
             // would hide it.
             let received = tokio::select! {
                 biased;
-                _ = stop.stopped(), if !stopping => None,
+                _ = self.stop.stopped(), if !self.stopping => None,
                 received = receive(&mut self.stream, &mut self.bytes) => Some(received),
             };
             let Some(received) = received else {
-                // A well-behaved peer answers with its own end, as soon as it has sent what it is about to send.
-                stopping = true;
-                if let Err(error) = self.stream.half_close().await {
-                    self.debug(&error, "cannot half-close");
-                }
+                self.half_close().await;
                 continue;
             };
             self.common.metrics.received_bytes.add(received.count);
@@ -245,7 +253,16 @@ impl<P: Protocol> Conversation<'_, P> {
                 let count = events.len();
                 self.sending = count;
                 self.common.metrics.received_events.add(count);
-                self.common.outlet.send(events).await;
+                let mut send = pin!(self.common.outlet.send(events));
+                // Cancel safe: `send` is not dropped but waited for again; `stopped` only waits.
+                while tokio::select! {
+                    biased;
+                    () = &mut send => false,
+                    _ = self.stop.stopped(), if !self.stopping => true,
+                } {
+                    // Although there is no room for what it has sent already.
+                    self.half_close().await;
+                }
                 self.common.metrics.sent_events.add(count);
                 self.sending = 0;
             }
@@ -255,6 +272,14 @@ impl<P: Protocol> Conversation<'_, P> {
         }
         if self.bytes.len() < before {
             separate(&mut self.bytes);
+        }
+    }
+
+    /// Asks the peer to leave: a well-behaved one closes as soon as it has sent what it is about to send.
+    async fn half_close(&mut self) {
+        self.stopping = true;
+        if let Err(error) = self.stream.half_close().await {
+            self.debug(&error, "cannot half-close");
         }
     }
 

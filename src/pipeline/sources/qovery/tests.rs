@@ -276,6 +276,7 @@ async fn events_that_found_no_room_before_the_time_was_over_are_counted() {
         until("the buffer behind it is full", || bench.stand.metrics.sent_events.get() > 98_000).await;
     });
     source.stopper.stop(Duration::from_secs(5));
+    until_closed(&mut client).await; // our half only, and at once
     // Waits for the end first: nobody takes anything.
     let result = (&mut source.task).await.unwrap();
     result.unwrap();
