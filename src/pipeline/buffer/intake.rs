@@ -58,8 +58,7 @@ impl Intake {
         if self.interrupt.is_cancelled() {
             return None;
         }
-        if let Some(batch) = self.returned.pop_front() {
-            self.metrics.buffered_events.sub(batch.len());
+        if let Some(batch) = self.take_returned() {
             return Some(batch);
         }
         loop {
@@ -88,8 +87,7 @@ impl Intake {
         if self.interrupt.is_cancelled() {
             return None;
         }
-        if let Some(batch) = self.returned.pop_front() {
-            self.metrics.buffered_events.sub(batch.len());
+        if let Some(batch) = self.take_returned() {
             return Some(batch);
         }
         loop {
@@ -100,6 +98,12 @@ impl Intake {
                 return Some(batch);
             }
         }
+    }
+
+    fn take_returned(&mut self) -> Option<Batch> {
+        let batch = self.returned.pop_front()?;
+        self.metrics.buffered_events.sub(batch.len());
+        Some(batch)
     }
 
     /// The events of a type that the consumer takes; the others are counted.
