@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     activation::Inherited,
-    config::Origin,
+    config::{DaemonOptions, Origin},
     daemon::{Background, Options, Server, environment::variable, into_background},
     observability as log,
 };
@@ -42,10 +42,12 @@ pub(super) fn run(args: DaemonArgs, socket: Option<PathBuf>) -> u8 {
             return refusal.code;
         }
     };
-    let _pid_file = if args.daemon {
-        match into_background(&server.config().global.daemon) {
-            Ok(Background::Parent) => return 0,
-            Ok(Background::Daemon(pid_file)) => Some(pid_file),
+    let background = if args.daemon {
+        let options = &server.config().global.daemon;
+        match into_background(options) {
+            Ok(Background::Parent(0)) | Ok(Background::Between) => return 0,
+            Ok(Background::Parent(code)) => return print::error(&not_started(code, options), code),
+            Ok(Background::Daemon(pid_file, starter)) => Some((pid_file, starter)),
             Err(fault) => return print::error(&fault.to_string(), fault.class.code()),
         }
     } else {
@@ -57,7 +59,18 @@ pub(super) fn run(args: DaemonArgs, socket: Option<PathBuf>) -> u8 {
         Err(error) => return print::error(&error.to_string(), 71),
     };
     log::log_panics();
-    server.run_forever().code()
+    let Some((_pid_file, starter)) = background else { return server.run_forever().code() };
+    let phases = server.watch_execution_phase();
+    starter.follow(phases, || server.run_forever()).code()
+}
+
+/// For the terminal, where the daemon's own words do not go.
+fn not_started(code: u8, options: &DaemonOptions) -> String {
+    let why = options.error_log.as_ref().map_or_else(
+        || "start it without --daemon, or with `daemon.error_log`, to see why".to_owned(),
+        |log| format!("{} says why", log.display()),
+    );
+    format!("the daemon did not start and has ended with {code}; {why}")
 }
 
 fn log_options(args: &DaemonArgs) -> log::Options {

@@ -13,5 +13,5 @@ mod server;
 mod shown;
 mod watch;
 
-pub use background::{Background, PidFile, into_background};
+pub use background::{Background, PidFile, Starter, into_background};
 pub use server::{Options, Server};

@@ -174,7 +174,7 @@ impl Daemon {
     /// What is true of the pipeline, as the event that the machine waits for in `phase`.
     fn level(&self, phase: Phase) -> Option<Event> {
         match phase {
-            Phase::Serving if self.shown.had_sources && !self.pipeline.has_sources() => {
+            Phase::Serving if self.shown.has_sources && !self.pipeline.has_sources() => {
                 Some(Event::SourcesEnded)
             }
             Phase::Closing { .. } if !self.pipeline.has_sources() => Some(Event::ConnectionsClosed),

@@ -22,8 +22,8 @@ pub(super) struct Shown {
     line: String,
     /// Is a configuration in use?
     configured: bool,
-    /// Has there been a source since the start? Without one there is nothing that could come to an end.
-    pub(super) had_sources: bool,
+    /// Does the configuration have sources? Without one there is nothing that could come to an end.
+    pub(super) has_sources: bool,
 }
 
 impl Shown {
@@ -39,7 +39,7 @@ impl Shown {
     /// A configuration was taken.
     pub(super) fn applied(&mut self, config: &Config, watched: &Watched) {
         self.files.clone_from(&watched.files);
-        self.had_sources |= !config.sources.is_empty();
+        self.has_sources = !config.sources.is_empty();
         if self.configured {
             self.last_reload = Some(LastReload { at: now(), ok: true, errors: Vec::new() });
         }

@@ -38,6 +38,15 @@ pub(super) struct Watch {
     folders: BTreeSet<PathBuf>,
     watched: Watched,
     seen: u64,
+    unrest: Option<Unrest>,
+}
+
+/// Something happened, and more may follow.
+struct Unrest {
+    /// Over when nothing happens until then.
+    until: Instant,
+    /// Over then in any case.
+    at_most: Instant,
 }
 
 impl Watch {
@@ -52,7 +61,7 @@ impl Watch {
         let watcher = watcher
             .map_err(|error| Fault::new(Class::System, format!("cannot watch the configuration: {error}")))?;
         let seen = digest(&watched);
-        let mut watch = Watch { watcher, events, folders: BTreeSet::new(), watched, seen };
+        let mut watch = Watch { watcher, events, folders: BTreeSet::new(), watched, seen, unrest: None };
         watch.watch_folders();
         Ok(watch)
     }
@@ -68,15 +77,25 @@ impl Watch {
     ///
     /// # Cancel safety
     ///
-    /// Safe: a change that was not reported is still different from what was seen.
+    /// Safe: that something happened, and how long to wait for quiet, is kept for the next call.
     pub(super) async fn changed(&mut self) {
         loop {
-            if self.events.recv().await.is_none() {
-                return std::future::pending().await;
+            let Some(unrest) = &mut self.unrest else {
+                if self.events.recv().await.is_none() {
+                    return std::future::pending().await;
+                }
+                let now = Instant::now();
+                self.unrest = Some(Unrest { until: now + QUIET, at_most: now + PATIENCE });
+                continue;
+            };
+            // Cancel safe: an event only says that contents have to be compared, and that will be done anyway.
+            let event = timeout_at(unrest.until, self.events.recv()).await;
+            let now = Instant::now();
+            if matches!(event, Ok(Some(()))) && now < unrest.at_most {
+                unrest.until = unrest.at_most.min(now + QUIET);
+                continue;
             }
-            let patience = Instant::now() + PATIENCE;
-            // Cancel safe: an event only says that contents have to be compared, and that is done at every event.
-            while timeout_at(patience.min(Instant::now() + QUIET), self.events.recv()).await.is_ok() {}
+            self.unrest = None;
             // A symlink may lead elsewhere now.
             self.watch_folders();
             let now = digest(&self.watched);
@@ -165,6 +184,20 @@ mod tests {
         for text in ["b", "c"] {
             write(&file, text);
             notices(&mut watch).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_given_up_again_and_again_misses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("qovery.toml");
+        write(&file, "a");
+        let watched = Watched { files: vec![file.clone()], folders: vec![] };
+        let mut watch = Watch::start(watched).unwrap();
+        write(&file, "b");
+        let limit = Instant::now() + Duration::from_secs(20);
+        while tokio::time::timeout(QUIET / 10, watch.changed()).await.is_err() {
+            assert!(Instant::now() < limit, "the change is noticed");
         }
     }
 

@@ -319,10 +319,15 @@ impl Draft<'_> {
                     spec.ports().into_iter().flatten().map(|p| format!("{name}.{p}")).collect();
                 format!("it has only named outputs: {}", ports.join(", "))
             }
-            None => match nearest(name, outputs.keys().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "no source or transform has this name".to_owned(),
-            },
+            None => {
+                // Those that have mistakes of their own, too.
+                let is_sink = |name: &str| config.sinks.iter().any(|sink| sink.id.as_str() == name);
+                let declared = config.declared.keys().map(String::as_str).filter(|name| !is_sink(name));
+                match nearest(name, outputs.keys().map(String::as_str).chain(declared)) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "no source or transform has this name".to_owned(),
+                }
+            }
         };
         let message = format!("input `{name}` of `{id}` does not exist");
         self.diagnostics.error_help(span, message, help);
