@@ -21,7 +21,7 @@ pub enum ExecutionPhase {
     BootstrapComplete,
     /// Serving. Signals are handled from before this is said.
     Running(Handle),
-    /// The listeners go to a successor, which gets ready. Reserved: an upgrade is refused for now.
+    /// The listeners go to a successor, which gets ready. Reserved: this version refuses an upgrade.
     GracefulUpgradeTransferringFds(Handle),
     /// The successor serves; connections of the old process are being finished. Reserved, too.
     GracefulUpgradeCloseTimeout(Handle),
