@@ -1,6 +1,6 @@
 //! `qovery` (`vector`): events to the source of another machine, over wire protocol v1.
 //!
-//! The protocol knows no acknowledgement: see [`super::connection`] for what can be lost, and what cannot.
+//! The protocol knows no acknowledgement: see `sinks/connection.rs` for what can be lost, and what cannot.
 
 #[cfg(test)]
 mod tests;

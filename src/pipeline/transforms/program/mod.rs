@@ -1,7 +1,7 @@
 //! Programs in VRL, the language of `remap` and of conditions: read, compiled, run on events.
 //!
 //! A program names most fields it uses. Only those are converted to VRL's values, and only those it changed are
-//! converted back; see [`run`].
+//! converted back; see `run.rs`.
 
 pub mod compile;
 mod metric;
